@@ -35,7 +35,7 @@ tests_in() {
 # The drivers say "ok 1 - name" (16 and newer) or "test name ... ok".
 count_passed() { grep -cE '^(ok +[0-9]|(test|    ) ?.*\.\.\. ok)' "$1" || true; }
 
-# run_tests LAYER DRIVER DIR NAMES...
+# run_tests LAYER DRIVER DIR NAMES...; $options are further options of the driver.
 run_tests() {
   local layer=$1 driver=$2 dir=$3 copy log passed
   shift 3
@@ -44,7 +44,7 @@ run_tests() {
   note "$layer on PostgreSQL $PG_MAJOR: $# tests"
   if [[ -x $driver ]]; then
     (cd "$copy" && as_server_here "$driver" --bindir="$DBA_BIN" --inputdir="$copy" --outputdir="$copy" \
-      --host="$(cluster_socket main)" --port="$DBA_PORT" --user=postgres --dbname="$database" --encoding=UTF8 "$@") </dev/null 2>&1 | tee "$log" || true
+      --host="$(cluster_socket main)" --port="$DBA_PORT" --user=postgres --dbname="$database" --encoding=UTF8 "${options[@]}" "$@") </dev/null 2>&1 | tee "$log" || true
   else
     warn "$driver is missing" 2>&1 | tee "$log"
   fi
@@ -73,6 +73,7 @@ keep_results() {
 
 failures=
 database=contrib_regression
+options=()
 start_cluster main max_prepared_transactions=10 wal_level=logical
 drivers=$(dirname "$("$PG_CONFIG" --pgxs)")/../test
 
@@ -83,6 +84,7 @@ if [[ ${#wanted[@]} == 0 || ${#regress[@]} -gt 0 || " ${wanted[*]} " == *" insta
 fi
 if ((${#isolation[@]} > 0)); then
   database=isolation_regression
+  options=(--load-extension="$DBA_EXTENSION")
   run_tests isolation "$drivers/isolation/pg_isolation_regress" "$DBA_ROOT/tests/isolation" "${isolation[@]}"
 elif ((${#wanted[@]} == 0)); then
   note "no isolation specs"

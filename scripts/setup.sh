@@ -35,7 +35,8 @@ install_postgres() {
   local major=$1 quiet=/etc/postgresql-common/createcluster.d/db_architect-setup.conf
   if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then
     install_packages postgresql-common
-    if [[ -d ${quiet%/*} && ! -e $quiet ]]; then
+    if [[ -d /etc/postgresql-common && ! -e $quiet ]]; then
+      as_admin mkdir -p "${quiet%/*}"
       echo 'create_main_cluster = false' | as_admin tee "$quiet" >/dev/null
       at_exit allow_new_clusters_again
     fi

@@ -53,6 +53,15 @@ start_cluster() {
   start_again "$name"
 }
 
+# start_bench_cluster NAME [--fsync] [setting=value]...: quiet enough to compare CPU time: everything in memory, nothing in
+# the background. Given settings win.
+start_bench_cluster() {
+  local name=$1
+  shift
+  start_cluster "$name" shared_buffers=512MB maintenance_work_mem=128MB max_wal_size=8GB checkpoint_timeout=1h \
+    checkpoint_completion_target=0.9 autovacuum=off jit=off "$@"
+}
+
 # start_standby NAME PRIMARY [setting=value]...: a streaming hot standby of a running cluster.
 start_standby() {
   local name=$1 primary=$2 dir
