@@ -138,7 +138,7 @@ crash_cluster() {
     while is_alive "$pid"; do sleep 0.05; done
   done
   # PostgreSQL takes an unwaited-for process for a running postmaster and would refuse to start.
-  if [[ -d /proc/$postmaster ]]; then rm -f -- "$data/postmaster.pid"; fi
+  if [[ -d /proc/$postmaster ]]; then rm -f -- "$data/postmaster.pid" "$(cluster_socket "$name")/.s.PGSQL.$DBA_PORT.lock"; fi
 }
 
 stop_all_clusters() {

@@ -75,12 +75,13 @@ make_work_dir() {
   [[ -z $DBA_WORK ]] || return 0
   DBA_WORK=$(mktemp -d "${DBA_TMPDIR:-/tmp}/dba.XXXXXX")
   chmod 755 "$DBA_WORK"
-  at_exit remove_work_dir
 }
 remove_work_dir() {
   [[ -n $DBA_WORK && -d $DBA_WORK ]] || return 0
   if [[ -n ${DBA_KEEP:-} ]]; then note "kept: $DBA_WORK"; else rm -rf -- "$DBA_WORK"; fi
 }
+# Registered first, so run last: servers must be stopped while their files are still there.
+at_exit remove_work_dir
 
 # server_dir NAME: makes a directory below the work directory that the server's account owns, and prints it.
 server_dir() {

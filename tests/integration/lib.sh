@@ -100,18 +100,21 @@ has_version() { use_stage && ((PG_MAJOR >= $1)); }
 
 # in_background NAME [sql's options] SQL: another session at the same time; finished NAME waits for it, prints what it
 # said (errors too) and returns its status.
-declare -A TEST_BACKGROUND=()
 in_background() {
   local name=$1
   shift
-  sql "$@" >"$DBA_WORK/background.$name" 2>&1 </dev/null &
-  TEST_BACKGROUND[$name]=$!
+  rm -f "$DBA_WORK/background.$name.status"
+  {
+    local status=0
+    sql "$@" >"$DBA_WORK/background.$name" 2>&1 </dev/null || status=$?
+    echo "$status" >"$DBA_WORK/background.$name.status"
+  } &
 }
+# By its file and not by wait, so that $(finished NAME) works too.
 finished() {
-  local status=0
-  wait "${TEST_BACKGROUND[$1]}" || status=$?
+  until [[ -s $DBA_WORK/background.$1.status ]]; do sleep 0.05; done
   cat "$DBA_WORK/background.$1"
-  return "$status"
+  return "$(<"$DBA_WORK/background.$1.status")"
 }
 
 finish_test() {
