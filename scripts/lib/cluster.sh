@@ -93,7 +93,17 @@ start_again() {
     tail -n 40 "$dir/log" >&2
     die "cluster '$name' does not start"
   }
-  unset "DBA_CRASHED[$name]"
+  clear_after_crash "$name"
+}
+
+# What a killed server leaves in shared memory and no later start clears away.
+clear_after_crash() {
+  local left=${DBA_CRASHED[$1]:-}
+  [[ -n $left ]] || return 0
+  as_server ipcrm -m "${left%% *}" 2>/dev/null || true
+  # shellcheck disable=SC2086  # a list of paths without blanks
+  rm -f -- ${left#* }
+  unset "DBA_CRASHED[$1]"
 }
 
 # stop_cluster NAME [smart|fast|immediate]
@@ -129,10 +139,12 @@ crash_cluster() {
   data=$(cluster_data "$name")
   postmaster=$(postmaster_pid "$name")
   [[ -n $postmaster ]] || die "crash_cluster: '$name' is not running"
-  DBA_CRASHED[$name]="$(awk 'NR == 7 {print $2}' "$data/postmaster.pid") $(sed -n 's,.* \(/dev/shm/PostgreSQL[^ ]*\).*,\1,p' "/proc/$postmaster/maps" 2>/dev/null | sort -u | tr '\n' ' ')"
   # Stopped first, so that it forks no more children while we look for them.
   as_server kill -STOP "$postmaster"
   children=$(children_of "$postmaster")
+  DBA_CRASHED[$name]="$(awk 'NR == 7 {print $2}' "$data/postmaster.pid") $(for pid in $postmaster $children; do
+    sed -n 's,.* \(/dev/shm/PostgreSQL[^ ]*\).*,\1,p' "/proc/$pid/maps" 2>/dev/null || true
+  done | sort -u | tr '\n' ' ')"
   for pid in $postmaster $children; do as_server kill -KILL "$pid" 2>/dev/null || true; done
   for pid in $postmaster $children; do
     while is_alive "$pid"; do sleep 0.05; done
@@ -142,18 +154,14 @@ crash_cluster() {
 }
 
 stop_all_clusters() {
-  local name left
+  local name
   for name in "${!DBA_CLUSTERS[@]}"; do
     if [[ ${DBA_EXIT_STATUS:-0} != 0 && -n ${DBA_SHOW_LOGS:-} ]]; then
       note "the last lines of the log of cluster '$name'"
       tail -n 60 "${DBA_CLUSTERS[$name]}/log" >&2
     fi
     if [[ -n ${DBA_CRASHED[$name]:-} ]]; then
-      # Nobody started it again to clear away what a killed server leaves behind.
-      left=${DBA_CRASHED[$name]}
-      as_server ipcrm -m "${left%% *}" 2>/dev/null
-      # shellcheck disable=SC2086  # a list of paths without blanks
-      rm -f -- ${left#* }
+      clear_after_crash "$name"
     elif cluster_is_up "$name"; then
       stop_cluster "$name" immediate || warn "cluster '$name' does not stop"
     fi

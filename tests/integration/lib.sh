@@ -15,7 +15,19 @@ TEST_PASSED=0
 TEST_FAILED=0
 TEST_SKIPPED=
 at_exit finish_test
-trap 'TEST_LAST_ERROR="${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND"' ERR
+set -E
+trap remember_error ERR
+
+# The line of the test itself, not of the helper that noticed.
+remember_error() {
+  local i
+  for ((i = 1; i < ${#BASH_SOURCE[@]}; i++)); do
+    if [[ ${BASH_SOURCE[i]} == "$0" ]]; then
+      TEST_LAST_ERROR="line ${BASH_LINENO[i - 1]}: $(sed -n "${BASH_LINENO[i - 1]}p" "$0")"
+      return
+    fi
+  done
+}
 
 diag() { printf '%s\n' "$*" | sed 's/^/#   /'; }
 pass() { TEST_PASSED=$((TEST_PASSED + 1)); printf 'ok %d - %s\n' $((TEST_PASSED + TEST_FAILED)) "$1"; }
