@@ -3,28 +3,40 @@
 //! This file is the table of contents: modules, the ordered SQL chain and `_PG_init`.
 
 #[cfg(not(panic = "unwind"))]
-compile_error!("db_architect must be built with panic = \"unwind\": errors cross into PostgreSQL by unwinding");
+compile_error!(
+    "db_architect must be built with panic = \"unwind\": errors cross into PostgreSQL by unwinding"
+);
 
 use pgrx::prelude::*;
 
+mod audit;
+mod capture;
+mod catalog;
+mod error;
+mod guc;
+mod pg;
+
 ::pgrx::pg_module_magic!(name, version);
+
+extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
+extension_sql_file!("../sql/capture.sql", name = "capture", requires = ["schema"]);
+
+extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
+
+/// Called once in each session that loads the library.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    if pg::session::is_binary_upgrade() {
+        return;
+    }
+    guc::define();
+    pg::invalidation::register();
+}
 
 /// The version of the loaded library, as in `db_architect.control`.
 #[pg_extern(immutable, parallel_safe)]
 fn architect_version() -> &'static str {
     env!("CARGO_PKG_VERSION")
-}
-
-#[cfg(any(test, feature = "pg_test"))]
-#[pg_schema]
-mod tests {
-    use pgrx::prelude::*;
-
-    #[pg_test]
-    fn the_library_knows_its_version() {
-        let version = Spi::get_one::<String>("SELECT architect.architect_version()").unwrap();
-        assert_eq!(version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
-    }
 }
 
 /// What `cargo pgrx test` calls.

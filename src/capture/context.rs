@@ -1,0 +1,153 @@
+//! Who, where from and why: one row of audit_context for all the changes a session makes with the same
+//! settings, so that a change itself costs eight bytes for it.
+
+use crate::capture::policy::storage_missing;
+use crate::error::{Error, Result};
+use crate::guc;
+use crate::pg::table::Table;
+use crate::pg::{ffi, lookup, security, session, settings};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::collections::HashMap;
+
+/// Contexts a session remembers; a session that sets a correlation id in every transaction goes
+/// through them one by one.
+const MOST: usize = 64;
+/// A context is stored anew after this long, so that retention may drop old ones: 28 days.
+const LONGEST: i64 = 28 * 86_400_000_000;
+
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+struct Facts {
+    session_role: u32,
+    outer_role: u32,
+    current_role: u32,
+    application_name: String,
+    actor: Option<String>,
+    correlation_id: Option<String>,
+    context: Option<String>,
+}
+
+struct Stored {
+    id: i64,
+    at: i64,
+    /// The transaction that stored the row has not committed yet.
+    uncommitted: bool,
+}
+
+/// What the session's settings come to, and under which numbers they are stored.
+#[derive(Default)]
+pub struct Contexts {
+    now: Facts,
+    stored: HashMap<Facts, Stored>,
+}
+
+impl Contexts {
+    /// Number of the context for a change made now.
+    pub fn id(&mut self, at: i64) -> Result<i64> {
+        self.refresh();
+        if let Some(stored) = self.stored.get(&self.now) {
+            if at - stored.at < LONGEST {
+                return Ok(stored.id);
+            }
+        }
+        let id = store(&self.now, at)?;
+        if self.stored.len() >= MOST {
+            self.stored.clear();
+        }
+        self.stored.insert(self.now.clone(), Stored { id, at, uncommitted: true });
+        Ok(id)
+    }
+
+    /// Fails unless the application said who acts or for which request.
+    pub fn require(&mut self, table: &str) -> Result<()> {
+        self.refresh();
+        if self.now.actor.is_some() || self.now.correlation_id.is_some() {
+            return Ok(());
+        }
+        Err(Error::not_in_prerequisite_state(format!("table {table} may only be changed with a context"))
+            .detail("Neither architect.actor nor architect.correlation_id is set.")
+            .hint("SET LOCAL architect.actor = '...' at the start of the transaction."))
+    }
+
+    fn refresh(&mut self) {
+        if settings::take_assigned() {
+            self.now.actor = guc::ACTOR.get();
+            self.now.correlation_id = guc::CORRELATION_ID.get();
+            self.now.context = guc::CONTEXT.get();
+        }
+        self.now.session_role = security::session_role().to_u32();
+        self.now.outer_role = security::outer_role().to_u32();
+        self.now.current_role = security::current_role().to_u32();
+        session::application_name_into(&mut self.now.application_name);
+    }
+
+    /// A rollback may have taken rows stored since the last commit with it.
+    pub fn forget_uncommitted(&mut self) {
+        self.stored.retain(|_, stored| !stored.uncommitted);
+    }
+
+    pub fn committed(&mut self) {
+        self.stored.values_mut().for_each(|stored| stored.uncommitted = false);
+    }
+
+    pub fn clear(&mut self) {
+        self.stored.clear();
+    }
+
+    pub fn len(&self) -> usize {
+        self.stored.len()
+    }
+}
+
+fn store(facts: &Facts, at: i64) -> Result<i64> {
+    let correlation_id = facts
+        .correlation_id
+        .as_deref()
+        .map(|text| {
+            uuid::Uuid::parse_str(text).map_err(|_| {
+                Error::invalid_parameter("invalid value for parameter \"architect.correlation_id\"")
+                    .detail(format!("\"{text}\" is not a uuid."))
+                    .hint("SET LOCAL architect.correlation_id to a uuid, or RESET it.")
+            })
+        })
+        .transpose()?;
+    let context = facts
+        .context
+        .as_deref()
+        .map(|text| {
+            serde_json::from_str::<&serde_json::value::RawValue>(text)
+                .map_err(|error| error.to_string())
+                .and_then(|_| {
+                    crate::pg::json::fits_jsonb(text.as_bytes())
+                        .then(|| crate::pg::datum::jsonb(text))
+                        .ok_or_else(|| "it cannot be kept as jsonb".into())
+                })
+                .map_err(|reason| {
+                    Error::invalid_parameter("invalid value for parameter \"architect.context\"")
+                        .detail(format!("The value is not valid JSON: {reason}."))
+                        .hint("SET LOCAL architect.context to a JSON document, or RESET it.")
+                })
+        })
+        .transpose()?;
+    let sequence = lookup::own_relation("audit_context_id_seq")
+        .ok_or_else(|| storage_missing("audit_context_id_seq"))?;
+    let table = lookup::own_relation("audit_context")
+        .and_then(|relid| Table::open(relid, pg_sys::RowExclusiveLock as i32))
+        .ok_or_else(|| storage_missing("audit_context"))?;
+    let role = |oid: u32| security::role_name(pg_sys::Oid::from(oid)).into_datum();
+    let id = ffi::next_value(sequence);
+    table.append(&[
+        id.into_datum(),
+        at.into_datum(),
+        role(facts.session_role),
+        role(facts.outer_role),
+        role(facts.current_role),
+        facts.actor.as_deref().into_datum(),
+        correlation_id.and_then(|id| pgrx::Uuid::from_bytes(*id.as_bytes()).into_datum()),
+        context,
+        facts.application_name.as_str().into_datum(),
+        session::client_address(),
+        session::backend_pid().into_datum(),
+    ]);
+    Ok(id)
+}

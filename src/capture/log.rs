@@ -1,0 +1,117 @@
+//! One entry of the audit log.
+
+use crate::capture::key::key_hash;
+use crate::capture::plan::Plan;
+use crate::capture::policy::storage_missing;
+use crate::error::{Error, Result};
+use crate::pg::append::{NewRow, PartitionedLog};
+use crate::pg::{ffi, lookup};
+use pgrx::pg_sys;
+
+/// Ids taken from the sequence at a time: its increment. Larger saves little and wastes more numbers
+/// in short sessions.
+const BLOCK: i64 = 64;
+
+/// What happened, as audit_entry stores it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Insert = b'I' as isize,
+    UpdateChanged = b'U' as isize,
+    UpdateFull = b'F' as isize,
+    Delete = b'D' as isize,
+    Truncate = b'T' as isize,
+    /// The same change, filed under the key the row had before.
+    FormerKey = b'K' as isize,
+}
+
+/// The statement a change belongs to.
+#[derive(Clone, Copy)]
+pub struct Statement {
+    pub txid: u64,
+    pub command: u32,
+    pub at: i64,
+    pub context_id: i64,
+}
+
+/// The audit log of this database, as this session writes it.
+pub struct AuditLog {
+    entries: PartitionedLog,
+    sequence: pg_sys::Oid,
+    next_id: i64,
+    end_id: i64,
+}
+
+mod entry {
+    pub const CHANGED_AT: usize = 0;
+    pub const AUDIT_ID: usize = 1;
+    pub const TXID: usize = 2;
+    pub const CONTEXT_ID: usize = 3;
+    pub const RELATION_ID: usize = 4;
+    pub const STATEMENT: usize = 5;
+    pub const KEY_HASH: usize = 6;
+    pub const OPERATION: usize = 7;
+    pub const ROW_KEY: usize = 8;
+    pub const IMAGE: usize = 9;
+    pub const COLUMNS: usize = 10;
+}
+
+impl AuditLog {
+    pub fn open() -> Result<Self> {
+        let find = |name: &str| lookup::own_relation(name).ok_or_else(|| storage_missing(name));
+        Ok(Self {
+            entries: PartitionedLog::new(find("audit_entry")?),
+            sequence: find("audit_id_seq")?,
+            next_id: 0,
+            end_id: 0,
+        })
+    }
+
+    /// The relations this depends on; another may have taken their names.
+    pub fn depends_on(&self, relid: pg_sys::Oid) -> bool {
+        relid == self.entries.relid() || relid == self.sequence
+    }
+
+    pub fn forget_summaries(&mut self) {
+        self.entries.forget_summaries();
+    }
+
+    /// The next audit_id: grows within a session, unique in the database.
+    pub fn next_id(&mut self) -> i64 {
+        if self.next_id == self.end_id {
+            self.next_id = ffi::next_value(self.sequence);
+            self.end_id = self.next_id + BLOCK;
+        }
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
+    pub fn append(
+        &mut self,
+        plan: &Plan,
+        statement: &Statement,
+        audit_id: i64,
+        operation: Operation,
+        key: Option<&[u8]>,
+        image: Option<&[u8]>,
+    ) -> Result<()> {
+        let mut row = NewRow::<{ entry::COLUMNS }>::new();
+        row.set_i64(entry::CHANGED_AT, statement.at);
+        row.set_i64(entry::AUDIT_ID, audit_id);
+        row.set_i64(entry::TXID, statement.txid as i64);
+        row.set_i64(entry::CONTEXT_ID, statement.context_id);
+        row.set_i32(entry::RELATION_ID, plan.relation_id);
+        row.set_i32(
+            entry::STATEMENT,
+            i32::try_from(statement.command).map_err(|_| Error::internal("command number out of range"))?,
+        );
+        row.set_i32(entry::KEY_HASH, key.map_or(0, |key| key_hash(plan.table_id, key)));
+        row.set_char(entry::OPERATION, operation as u8);
+        if let Some(key) = key {
+            row.set_bytes(entry::ROW_KEY, key);
+        }
+        if let Some(image) = image {
+            row.set_bytes(entry::IMAGE, image);
+        }
+        self.entries.append(statement.at, (statement.txid, statement.at as u64), &mut row)
+    }
+}

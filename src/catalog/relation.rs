@@ -1,0 +1,155 @@
+//! Tables: what they are, who owns them, what partitions they have.
+
+use crate::error::{Error, Result};
+use crate::pg::{lookup, spi};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+/// A relation a capability may be enabled on.
+#[derive(Debug, Clone)]
+pub struct Relation {
+    pub oid: pg_sys::Oid,
+    pub schema: String,
+    pub name: String,
+    pub partitioned: bool,
+    pub is_partition: bool,
+}
+
+struct Facts {
+    kind: i8,
+    persistence: i8,
+    is_partition: bool,
+    owned: bool,
+    system: bool,
+}
+
+impl Relation {
+    /// The table `relid`, which the caller owns and on which `action` makes sense: an ordinary or
+    /// partitioned table that is neither temporary nor a system catalogue nor ours.
+    pub fn owned_table(relid: pg_sys::Oid, action: &str) -> Result<Self> {
+        let facts = spi::read(
+            "SELECT c.relkind, c.relpersistence, c.relispartition,
+                    pg_catalog.pg_has_role(c.relowner, 'USAGE'),
+                    c.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid
+                      OR n.nspname OPERATOR(pg_catalog.=) ANY (ARRAY['pg_catalog', 'information_schema', 'pg_toast'])
+               FROM pg_catalog.pg_class AS c
+               JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+              WHERE c.oid OPERATOR(pg_catalog.=) $1",
+            &[relid.into()],
+            |row| {
+                Ok(Facts {
+                    kind: row.get(1)?.unwrap_or_default(),
+                    persistence: row.get(2)?.unwrap_or_default(),
+                    is_partition: row.get(3)?.unwrap_or_default(),
+                    owned: row.get(4)?.unwrap_or_default(),
+                    system: row.get(5)?.unwrap_or_default(),
+                })
+            },
+        )?;
+        let (Some(facts), Some(schema), Some(name)) =
+            (facts.first(), lookup::relation_schema(relid), lookup::relation_name(relid))
+        else {
+            return Err(Error::new(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                format!("relation with OID {} does not exist", relid.to_u32()),
+            ));
+        };
+        let relation = Self {
+            oid: relid,
+            partitioned: facts.kind == b'p' as i8,
+            is_partition: facts.is_partition,
+            schema,
+            name,
+        };
+        relation.check(facts, action)?;
+        Ok(relation)
+    }
+
+    fn check(&self, facts: &Facts, action: &str) -> Result<()> {
+        let name = self.qualified_name();
+        let kind = match facts.kind as u8 {
+            b'r' | b'p' => None,
+            b'v' => Some("a view"),
+            b'm' => Some("a materialized view"),
+            b'f' => Some("a foreign table"),
+            b'i' | b'I' => Some("an index"),
+            b'S' => Some("a sequence"),
+            b'c' => Some("a composite type"),
+            _ => Some("not a table"),
+        };
+        if let Some(kind) = kind {
+            return Err(Error::wrong_object_type(format!("cannot {action} {name}"))
+                .detail(format!("Relation {name} is {kind}."))
+                .hint("Name an ordinary or partitioned table."));
+        }
+        if facts.system {
+            return Err(Error::insufficient_privilege(format!("cannot {action} {name}"))
+                .detail(format!("Relation {name} is a system catalog."))
+                .hint("Name a table of your own."));
+        }
+        if facts.persistence == b't' as i8 {
+            return Err(Error::wrong_object_type(format!("cannot {action} {name}"))
+                .detail(format!("Table {name} is temporary."))
+                .hint("Name a permanent or unlogged table."));
+        }
+        if lookup::own_schema().is_some() && self.schema == "architect" {
+            return Err(Error::wrong_object_type(format!("cannot {action} {name}"))
+                .detail(format!("Table {name} belongs to db_architect."))
+                .hint("Name a table of your application."));
+        }
+        if !facts.owned {
+            return Err(Error::insufficient_privilege(format!("must be owner of table {}", self.name))
+                .detail(format!("Table {name} belongs to another role."))
+                .hint("Call this as the table's owner, as a member of the owning role or as a superuser."));
+        }
+        Ok(())
+    }
+
+    pub fn qualified_name(&self) -> String {
+        lookup::qualify(&self.schema, &self.name)
+    }
+}
+
+/// Every partition below a partitioned table, at any level.
+pub fn partitions(relid: pg_sys::Oid) -> Result<Vec<pg_sys::Oid>> {
+    spi::read(
+        "SELECT p.relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass) AS p
+          WHERE p.relid OPERATOR(pg_catalog.<>) $1::pg_catalog.oid::pg_catalog.regclass",
+        &[relid.into()],
+        |row| row.get::<pg_sys::Oid>(1),
+    )
+    .map(|rows| rows.into_iter().flatten().collect())
+}
+
+/// Ordinary and partitioned tables of a schema that are not partitions, by name.
+pub fn tables_in_schema(schema: &str) -> Result<Vec<(pg_sys::Oid, String)>> {
+    spi::read(
+        "SELECT c.oid, c.relname::pg_catalog.text
+           FROM pg_catalog.pg_class AS c
+           JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+          WHERE n.nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name
+            AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::\"char\"[])
+            AND c.relpersistence OPERATOR(pg_catalog.<>) 't'
+            AND NOT c.relispartition
+          ORDER BY c.relname",
+        &[schema.into()],
+        |row| Ok((row.get::<pg_sys::Oid>(1)?, row.get::<String>(2)?)),
+    )
+    .map(|rows| rows.into_iter().filter_map(|(oid, name)| oid.zip(name)).collect())
+}
+
+/// Attribute number of a column that is not dropped.
+pub fn column_number(relid: pg_sys::Oid, column: &str) -> Option<i16> {
+    spi::read_one::<i16>(
+        "SELECT a.attnum FROM pg_catalog.pg_attribute AS a
+          WHERE a.attrelid OPERATOR(pg_catalog.=) $1 AND a.attname OPERATOR(pg_catalog.=) $2::pg_catalog.name
+            AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped",
+        &[relid.into(), column.into()],
+    )
+}
+
+/// The error for a column a table does not have.
+pub fn no_such_column(relation: &Relation, column: &str) -> Error {
+    Error::undefined_column(format!("column \"{column}\" of relation \"{}\" does not exist", relation.name))
+        .detail(format!("Table {} has no column \"{column}\".", relation.qualified_name()))
+}

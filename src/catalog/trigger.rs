@@ -1,0 +1,53 @@
+//! Triggers on tables: which of ours are there, and in what state.
+
+use crate::error::Result;
+use crate::pg::spi;
+use pgrx::pg_sys;
+
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    pub oid: pg_sys::Oid,
+    pub relid: pg_sys::Oid,
+    pub name: String,
+    /// `tgenabled`: O fires in origin sessions, A always, R in replica sessions, D never.
+    pub enabled: char,
+    /// Bits of `tgtype`.
+    pub kind: i16,
+    /// Cloned from a trigger of the partitioned table above.
+    pub cloned: bool,
+}
+
+pub const TYPE_ROW: i16 = 1;
+pub const TYPE_INSERT: i16 = 4;
+pub const TYPE_DELETE: i16 = 8;
+pub const TYPE_UPDATE: i16 = 16;
+pub const TYPE_TRUNCATE: i16 = 32;
+
+/// Triggers that run a function of schema architect, on one relation.
+pub fn on_relation(relid: pg_sys::Oid, function: &str) -> Result<Vec<Trigger>> {
+    calling(function).map(|all| all.into_iter().filter(|t| t.relid == relid).collect())
+}
+
+/// Triggers that run a function of schema architect, anywhere.
+pub fn calling(function: &str) -> Result<Vec<Trigger>> {
+    spi::read(
+        "SELECT t.oid, t.tgrelid, t.tgname::pg_catalog.text, t.tgenabled, t.tgtype,
+                t.tgparentid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+           FROM pg_catalog.pg_trigger AS t
+           JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
+           JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+          WHERE n.nspname OPERATOR(pg_catalog.=) 'architect' AND p.proname OPERATOR(pg_catalog.=) $1::pg_catalog.name
+          ORDER BY t.tgrelid, t.tgname",
+        &[function.into()],
+        |row| {
+            Ok(Trigger {
+                oid: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
+                relid: row.get(2)?.unwrap_or(pg_sys::InvalidOid),
+                name: row.get(3)?.unwrap_or_default(),
+                enabled: row.get::<i8>(4)?.map_or(' ', |c| c as u8 as char),
+                kind: row.get(5)?.unwrap_or_default(),
+                cloned: row.get(6)?.unwrap_or_default(),
+            })
+        },
+    )
+}

@@ -1,0 +1,288 @@
+//! Appending rows to a range-partitioned log below the executor: no planning, no privileges asked, no
+//! triggers; WAL, TOAST, indexes and partition routing as usual.
+
+use super::memory::OwnedContext;
+use super::table::Table;
+use crate::error::{Error, Result};
+use pgrx::pg_sys;
+
+/// A row being built for a log table of `N` columns.
+pub struct NewRow<const N: usize> {
+    datums: [pg_sys::Datum; N],
+    nulls: [bool; N],
+}
+
+impl<const N: usize> NewRow<N> {
+    /// A row of nulls.
+    pub fn new() -> Self {
+        Self { datums: [pg_sys::Datum::from(0usize); N], nulls: [true; N] }
+    }
+
+    fn set(&mut self, column: usize, datum: pg_sys::Datum) {
+        self.datums[column] = datum;
+        self.nulls[column] = false;
+    }
+
+    pub fn set_i64(&mut self, column: usize, value: i64) {
+        self.set(column, pg_sys::Datum::from(value));
+    }
+
+    pub fn set_i32(&mut self, column: usize, value: i32) {
+        self.set(column, pg_sys::Datum::from(value));
+    }
+
+    pub fn set_char(&mut self, column: usize, value: u8) {
+        self.set(column, pg_sys::Datum::from(value as i8));
+    }
+
+    /// Sets a text, json or bytea column.
+    pub fn set_bytes(&mut self, column: usize, bytes: &[u8]) {
+        self.set(column, varlena_from(bytes));
+    }
+}
+
+/// A varlena value palloc'd in the current context.
+pub(super) fn varlena_from(bytes: &[u8]) -> pg_sys::Datum {
+    // SAFETY: room for the four-byte header and the bytes; palloc raises an error past one gigabyte.
+    unsafe {
+        let size = bytes.len() + pg_sys::VARHDRSZ;
+        let value: *mut pg_sys::varlena = pg_sys::palloc(size).cast();
+        pgrx::varlena::set_varsize_4b(value, size as i32);
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.cast::<u8>().add(pg_sys::VARHDRSZ), bytes.len());
+        pg_sys::Datum::from(value)
+    }
+}
+
+/// A log partitioned by range on one timestamptz column, and where its current rows go.
+pub struct PartitionedLog {
+    parent: pg_sys::Oid,
+    leaf: Option<Leaf>,
+}
+
+/// The partition in use: valid for keys in `low..high`.
+struct Leaf {
+    relid: pg_sys::Oid,
+    low: i64,
+    high: i64,
+    indexes: Vec<IndexTarget>,
+    /// Count of relation changes this was looked up at.
+    changes: u64,
+    /// Some index needs the executor: an expression, a predicate, a constraint.
+    needs_executor: bool,
+    /// Heap block and summary token of the last row whose BRIN summaries were brought up to date.
+    summarized: Option<(u32, (u64, u64))>,
+    _memory: OwnedContext,
+}
+
+struct IndexTarget {
+    relid: pg_sys::Oid,
+    info: *mut pg_sys::IndexInfo,
+    attributes: Vec<usize>,
+    brin: bool,
+}
+
+impl PartitionedLog {
+    pub fn new(parent: pg_sys::Oid) -> Self {
+        Self { parent, leaf: None }
+    }
+
+    pub fn relid(&self) -> pg_sys::Oid {
+        self.parent
+    }
+
+    /// To be called when a transaction or savepoint was rolled back.
+    pub fn forget_summaries(&mut self) {
+        if let Some(leaf) = &mut self.leaf {
+            leaf.summarized = None;
+        }
+    }
+
+    /// Appends a row whose partition key is `key`. Rows with the same `token` have the same values in
+    /// every BRIN-indexed column: within one heap block their summary is brought up to date once.
+    pub fn append<const N: usize>(&mut self, key: i64, token: (u64, u64), row: &mut NewRow<N>) -> Result<()> {
+        let table = loop {
+            let relid = match &self.leaf {
+                Some(leaf) if leaf.low <= key && key < leaf.high => leaf.relid,
+                _ => self.leaf.insert(Leaf::find(self.parent, key)?).relid,
+            };
+            // Taking the lock reads the news: the partition may just have been detached or dropped, or
+            // got another index. Having looked it up under the lock, it stays as it is.
+            let table = Table::open(relid, pg_sys::RowExclusiveLock as i32);
+            match (table, &self.leaf) {
+                (Some(table), Some(leaf)) if leaf.changes == super::invalidation::changes() => break table,
+                _ => self.leaf = None,
+            }
+        };
+        let Some(leaf) = &mut self.leaf else { return Err(Error::internal("no partition in use")) };
+        if table.attribute_count() != N {
+            return Err(Error::not_in_prerequisite_state(
+                "the log table does not have the columns it was created with",
+            )
+            .detail(format!("The log table has {} columns, {N} are expected.", table.attribute_count()))
+            .hint("Columns of the log must not be added or dropped by hand."));
+        }
+        // SAFETY: the values are of the log's column types, one for each attribute; relations are open
+        // and locked; the tuple is freed after its last use.
+        unsafe {
+            let relation = table.raw();
+            let tuple =
+                pg_sys::heap_form_tuple((*relation).rd_att, row.datums.as_mut_ptr(), row.nulls.as_mut_ptr());
+            pg_sys::heap_insert(relation, tuple, pg_sys::GetCurrentCommandId(true), 0, std::ptr::null_mut());
+            if leaf.needs_executor {
+                insert_index_entries(relation, tuple);
+            } else {
+                leaf.insert_index_entries(relation, tuple, token, row);
+            }
+            pg_sys::heap_freetuple(tuple);
+        }
+        Ok(())
+    }
+}
+
+impl Leaf {
+    /// Finds the partition for a key and how its indexes are kept.
+    fn find(parent: pg_sys::Oid, key: i64) -> Result<Self> {
+        let gone = || {
+            Error::not_in_prerequisite_state("the log table has gone")
+                .hint("DROP EXTENSION db_architect CASCADE removes the triggers that write to it.")
+        };
+        let table = Table::open(parent, pg_sys::AccessShareLock as i32).ok_or_else(gone)?;
+        // SAFETY: an open partitioned table of one timestamptz key column; the descriptor belongs to
+        // the relcache entry and is read before anything can invalidate it.
+        let (relid, low, high) = unsafe {
+            let descriptor = pg_sys::RelationGetPartitionDesc(table.raw(), true);
+            let missing = || {
+                Error::not_in_prerequisite_state("the log has no partition for a change made now")
+                    .hint("Call architect.run_maintenance() to create it.")
+            };
+            if (*descriptor).nparts == 0 {
+                return Err(missing());
+            }
+            let bounds = &*(*descriptor).boundinfo;
+            let value = |i: usize| match *(*bounds.kind.add(i)) {
+                pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE => {
+                    (*(*bounds.datums.add(i))).value() as i64
+                }
+                kind if kind < 0 => i64::MIN,
+                _ => i64::MAX,
+            };
+            let count = bounds.ndatums as usize;
+            let above = (0..count).find(|&i| value(i) > key).unwrap_or(count);
+            let low = if above == 0 { i64::MIN } else { value(above - 1) };
+            let high = if above == count { i64::MAX } else { value(above) };
+            let mut part = *bounds.indexes.add(above);
+            if part < 0 {
+                part = bounds.default_index;
+            }
+            if part < 0 {
+                return Err(missing());
+            }
+            if !*(*descriptor).is_leaf.add(part as usize) {
+                return Err(Error::not_in_prerequisite_state("a partition of the log is partitioned itself")
+                    .hint("Detach it, and attach partitions of one level only."));
+            }
+            (*(*descriptor).oids.add(part as usize), low, high)
+        };
+        let memory = OwnedContext::new(c"db_architect log indexes");
+        let table = Table::open(relid, pg_sys::RowExclusiveLock as i32).ok_or_else(gone)?;
+        let mut indexes = Vec::new();
+        let mut needs_executor = false;
+        // SAFETY: indexes of an open, locked table; IndexInfo is allocated in `memory` and lives with it.
+        unsafe {
+            for index in super::ffi::oids_of(pg_sys::RelationGetIndexList(table.raw())) {
+                let relation = pg_sys::index_open(index, pg_sys::RowExclusiveLock as i32);
+                let info = memory.within(|| pg_sys::BuildIndexInfo(relation));
+                let attributes: Vec<i16> =
+                    (&(*info).ii_IndexAttrNumbers)[..(*info).ii_NumIndexAttrs as usize].to_vec();
+                needs_executor |= !(*info).ii_Predicate.is_null()
+                    || (*info).ii_Unique
+                    || !(*info).ii_ExclusionOps.is_null()
+                    || attributes.iter().any(|&n| n <= 0);
+                if (*info).ii_ReadyForInserts {
+                    indexes.push(IndexTarget {
+                        relid: index,
+                        info,
+                        attributes: attributes.iter().map(|&n| (n.max(1) - 1) as usize).collect(),
+                        brin: (*(*relation).rd_rel).relam == pg_sys::BRIN_AM_OID.into(),
+                    });
+                }
+                pg_sys::index_close(relation, pg_sys::NoLock as i32);
+            }
+        }
+        let changes = super::invalidation::changes();
+        Ok(Self { relid, low, high, indexes, changes, needs_executor, summarized: None, _memory: memory })
+    }
+
+    /// # Safety
+    /// `relation` is this leaf, open and locked; `tuple` was just inserted from `row`.
+    unsafe fn insert_index_entries<const N: usize>(
+        &mut self,
+        relation: pg_sys::Relation,
+        tuple: pg_sys::HeapTuple,
+        token: (u64, u64),
+        row: &NewRow<N>,
+    ) {
+        const MOST: usize = pg_sys::INDEX_MAX_KEYS as usize;
+        let mut datums = [pg_sys::Datum::from(0usize); MOST];
+        let mut nulls = [false; MOST];
+        // SAFETY: the caller's promise; the indexes belong to the relation and were described when the
+        // leaf was looked up. A change to them would have forgotten the leaf.
+        unsafe {
+            let tid = &raw mut (*tuple).t_self;
+            let block = (u32::from((*tid).ip_blkid.bi_hi) << 16) | u32::from((*tid).ip_blkid.bi_lo);
+            let summarized = self.summarized == Some((block, token));
+            for index in self.indexes.iter().filter(|index| !(index.brin && summarized)) {
+                for (slot, &attribute) in index.attributes.iter().enumerate() {
+                    datums[slot] = row.datums[attribute];
+                    nulls[slot] = row.nulls[attribute];
+                }
+                let index_relation = pg_sys::index_open(index.relid, pg_sys::RowExclusiveLock as i32);
+                pg_sys::index_insert(
+                    index_relation,
+                    datums.as_mut_ptr(),
+                    nulls.as_mut_ptr(),
+                    tid,
+                    relation,
+                    pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO,
+                    false,
+                    index.info,
+                );
+                #[cfg(any(feature = "pg17", feature = "pg18"))]
+                pg_sys::index_insert_cleanup(index_relation, index.info);
+                pg_sys::index_close(index_relation, pg_sys::NoLock as i32);
+            }
+            self.summarized = Some((block, token));
+        }
+    }
+}
+
+/// Index entries by way of the executor, for indexes somebody added that need it.
+///
+/// # Safety
+/// `relation` is open and locked; `tuple` was just inserted into it.
+unsafe fn insert_index_entries(relation: pg_sys::Relation, tuple: pg_sys::HeapTuple) {
+    // SAFETY: the caller's promise; everything made here is released here.
+    unsafe {
+        let estate = pg_sys::CreateExecutorState();
+        let target: *mut pg_sys::ResultRelInfo = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast();
+        pg_sys::InitResultRelInfo(target, relation, 1, std::ptr::null_mut(), 0);
+        pg_sys::ExecOpenIndices(target, false);
+        let slot = pg_sys::MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsHeapTuple);
+        pg_sys::ExecStoreHeapTuple(tuple, slot, false);
+        (*slot).tts_tableOid = (*relation).rd_id;
+        pg_sys::list_free(pg_sys::ExecInsertIndexTuples(
+            target,
+            slot,
+            estate,
+            false,
+            false,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]
+            false,
+        ));
+        pg_sys::ExecDropSingleTupleTableSlot(slot);
+        pg_sys::ExecCloseIndices(target);
+        pg_sys::FreeExecutorState(estate);
+    }
+}

@@ -1,0 +1,16 @@
+//! Values handed to PostgreSQL as datums.
+
+use pgrx::pg_sys;
+
+/// A jsonb value from valid JSON text, palloc'd in the current context.
+pub fn jsonb(text: &str) -> pg_sys::Datum {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.retain(|&byte| byte != 0);
+    bytes.push(0);
+    // SAFETY: jsonb_in takes a nul-terminated string; for text it refuses it raises an error, which
+    // unwinds. It never returns null.
+    unsafe {
+        pgrx::direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(pg_sys::Datum::from(bytes.as_ptr()))])
+            .unwrap_or(pg_sys::Datum::from(0usize))
+    }
+}

@@ -1,0 +1,111 @@
+//! What happened since a cache last looked: relations that changed, transactions that ended.
+//!
+//! The callbacks only take notes; they read no catalogue, raise nothing and free nothing.
+
+use pgrx::pg_sys;
+use std::cell::{Cell, RefCell};
+
+/// More changed relations than this are noted as "all of them".
+const MOST: usize = 256;
+
+thread_local! {
+    static CHANGES: Cell<u64> = const { Cell::new(0) };
+    static PENDING: Cell<bool> = const { Cell::new(false) };
+    static ALL: Cell<bool> = const { Cell::new(false) };
+    static CHANGED: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
+    static ABORTED: Cell<bool> = const { Cell::new(false) };
+    static COMMITTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What a cache must do before it trusts an entry.
+pub struct Notes {
+    /// Relations that changed; none means every relation may have.
+    pub changed: Option<Vec<pg_sys::Oid>>,
+    /// A transaction or a savepoint was rolled back or prepared: rows this backend inserted may be gone.
+    pub aborted: bool,
+    /// A transaction committed: rows inserted before are there for good.
+    pub committed: bool,
+}
+
+/// Whether anything was noted: the one test a hot path makes.
+#[inline]
+pub fn pending() -> bool {
+    PENDING.with(Cell::get)
+}
+
+/// Takes the notes, leaving none.
+pub fn take() -> Notes {
+    PENDING.with(|pending| pending.set(false));
+    let all = ALL.with(|all| all.replace(false));
+    let changed = CHANGED.with(|changed| std::mem::take(&mut *changed.borrow_mut()));
+    Notes {
+        changed: (!all).then_some(changed),
+        aborted: ABORTED.with(|flag| flag.replace(false)),
+        committed: COMMITTED.with(|flag| flag.replace(false)),
+    }
+}
+
+/// Registers the callbacks; called once, when the library is loaded.
+pub fn register() {
+    // SAFETY: the callbacks stay loaded with the library, take no lock and raise no error.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(0usize));
+        pg_sys::RegisterXactCallback(Some(transaction_event), std::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(savepoint_event), std::ptr::null_mut());
+    }
+}
+
+unsafe extern "C-unwind" fn relation_changed(_argument: pg_sys::Datum, relid: pg_sys::Oid) {
+    CHANGES.with(|changes| changes.set(changes.get() + 1));
+    PENDING.with(|pending| pending.set(true));
+    let noted = relid != pg_sys::InvalidOid
+        && CHANGED.with(|changed| match changed.try_borrow_mut() {
+            Ok(mut list) if list.len() < MOST => {
+                list.push(relid);
+                true
+            }
+            _ => false,
+        });
+    if !noted {
+        ALL.with(|all| all.set(true));
+    }
+}
+
+unsafe extern "C-unwind" fn transaction_event(
+    event: pg_sys::XactEvent::Type,
+    _argument: *mut std::ffi::c_void,
+) {
+    let flag = match event {
+        pg_sys::XactEvent::XACT_EVENT_COMMIT | pg_sys::XactEvent::XACT_EVENT_PARALLEL_COMMIT => &COMMITTED,
+        pg_sys::XactEvent::XACT_EVENT_ABORT
+        | pg_sys::XactEvent::XACT_EVENT_PARALLEL_ABORT
+        | pg_sys::XactEvent::XACT_EVENT_PREPARE => &ABORTED,
+        _ => return,
+    };
+    flag.with(|flag| flag.set(true));
+    PENDING.with(|pending| pending.set(true));
+}
+
+unsafe extern "C-unwind" fn savepoint_event(
+    event: pg_sys::SubXactEvent::Type,
+    _mine: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _argument: *mut std::ffi::c_void,
+) {
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        ABORTED.with(|flag| flag.set(true));
+        PENDING.with(|pending| pending.set(true));
+    }
+}
+
+/// How many relation changes this backend has heard of.
+#[inline]
+pub fn changes() -> u64 {
+    CHANGES.with(Cell::get)
+}
+
+/// Makes every session look at a relation anew once this transaction commits.
+pub fn announce(relid: pg_sys::Oid) {
+    // SAFETY: sends an invalidation message; an unknown OID is an error that unwinds.
+    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relid) }
+}

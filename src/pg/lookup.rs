@@ -1,0 +1,71 @@
+//! Names and identifiers by way of PostgreSQL's syscache.
+
+use pgrx::pg_sys;
+use std::ffi::{CStr, CString};
+
+/// Copies a palloc'd C string.
+///
+/// # Safety
+/// `pointer` is a nul-terminated string.
+pub(super) unsafe fn string_from(pointer: *const std::ffi::c_char) -> String {
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}
+
+/// The schema every object of the extension and its storage lives in.
+pub const SCHEMA: &CStr = c"architect";
+
+/// OID of schema `architect`, none if it does not exist.
+pub fn own_schema() -> Option<pg_sys::Oid> {
+    // SAFETY: with missing_ok the function returns InvalidOid instead of raising an error.
+    valid(unsafe { pg_sys::get_namespace_oid(SCHEMA.as_ptr(), true) })
+}
+
+/// OID of a relation in schema `architect`.
+pub fn own_relation(name: &str) -> Option<pg_sys::Oid> {
+    let schema = own_schema()?;
+    let name = CString::new(name).ok()?;
+    // SAFETY: a syscache look-up by name; InvalidOid where there is none.
+    valid(unsafe { pg_sys::get_relname_relid(name.as_ptr(), schema) })
+}
+
+/// Owner of the extension: the role that owns its storage.
+pub fn extension_owner() -> Option<pg_sys::Oid> {
+    super::spi::read_one::<pg_sys::Oid>(
+        "SELECT extowner FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'db_architect'",
+        &[],
+    )
+}
+
+/// A relation's name, none where it does not exist.
+pub fn relation_name(relid: pg_sys::Oid) -> Option<String> {
+    // SAFETY: returns null for an unknown OID, else a palloc'd copy.
+    unsafe {
+        let name = pg_sys::get_rel_name(relid);
+        if name.is_null() { None } else { Some(string_from(name)) }
+    }
+}
+
+/// Name of the schema a relation is in.
+pub fn relation_schema(relid: pg_sys::Oid) -> Option<String> {
+    // SAFETY: both return invalid results for unknown OIDs, never an error.
+    unsafe {
+        let schema = valid(pg_sys::get_rel_namespace(relid))?;
+        let name = pg_sys::get_namespace_name(schema);
+        if name.is_null() { None } else { Some(string_from(name)) }
+    }
+}
+
+/// `schema.name`, each part quoted where it must be.
+pub fn qualified_name(relid: pg_sys::Oid) -> Option<String> {
+    Some(qualify(&relation_schema(relid)?, &relation_name(relid)?))
+}
+
+/// `schema.name` from its parts, each quoted where it must be.
+pub fn qualify(schema: &str, name: &str) -> String {
+    format!("{}.{}", pgrx::spi::quote_identifier(schema), pgrx::spi::quote_identifier(name))
+}
+
+fn valid(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}

@@ -1,0 +1,19 @@
+//! The ground: the only unsafe code of the crate, behind safe faces.
+//!
+//! Nothing here knows about a capability; nothing here imports upward.
+
+pub mod append;
+pub mod datum;
+pub mod encode;
+pub mod ffi;
+pub mod invalidation;
+pub mod json;
+pub mod lookup;
+pub mod memory;
+pub mod security;
+pub mod session;
+pub mod settings;
+pub mod spi;
+pub mod table;
+pub mod trigger;
+pub mod tuple;

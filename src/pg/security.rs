@@ -1,0 +1,89 @@
+//! Acting as another role for a moment.
+
+use pgrx::pg_sys;
+
+/// Runs `work` as `role`, as a SECURITY DEFINER function would, and goes back whatever happens.
+pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
+    struct Back(pg_sys::Oid, i32);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            // SAFETY: restores what GetUserIdAndSecContext reported.
+            unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) }
+        }
+    }
+    let mut user = pg_sys::InvalidOid;
+    let mut context = 0;
+    // SAFETY: both functions only read and write backend-local state. An error that unwinds drops
+    // the guard; an abort of the transaction restores both by itself.
+    let _back = unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+        pg_sys::SetUserIdAndSecContext(role, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+        Back(user, context)
+    };
+    work()
+}
+
+/// Role the current statement runs as.
+pub fn current_role() -> pg_sys::Oid {
+    // SAFETY: reads backend-local state.
+    unsafe { pg_sys::GetUserId() }
+}
+
+/// Role that `SET ROLE` chose, outside any SECURITY DEFINER function.
+pub fn outer_role() -> pg_sys::Oid {
+    // SAFETY: reads backend-local state.
+    unsafe { pg_sys::GetOuterUserId() }
+}
+
+/// Role the session was opened as, or that `SET SESSION AUTHORIZATION` chose.
+pub fn session_role() -> pg_sys::Oid {
+    // SAFETY: reads backend-local state.
+    unsafe { pg_sys::GetSessionUserId() }
+}
+
+/// A role's name; empty where it no longer exists.
+pub fn role_name(role: pg_sys::Oid) -> String {
+    // SAFETY: with noerr the function returns null instead of raising an error.
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        if name.is_null() { String::new() } else { super::lookup::string_from(name) }
+    }
+}
+
+/// Runs `work` with `search_path = pg_catalog, pg_temp`, as a function with a SET clause would.
+pub fn with_safe_search_path<R>(work: impl FnOnce() -> R) -> R {
+    struct Back(i32);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            // After an error the abort of the (sub)transaction puts the setting back.
+            if !std::thread::panicking() {
+                // SAFETY: closes the nesting level opened below.
+                unsafe { pg_sys::AtEOXact_GUC(true, self.0) }
+            }
+        }
+    }
+    // SAFETY: opens a nesting level and sets a parameter within it, as fmgr does for SET clauses.
+    let _back = unsafe {
+        let back = Back(pg_sys::NewGUCNestLevel());
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+        back
+    };
+    work()
+}
+
+/// Runs `work` as the extension's owner, who owns its storage, with a safe search_path.
+pub fn as_extension_owner<R>(work: impl FnOnce() -> R) -> R {
+    match super::lookup::extension_owner() {
+        Some(owner) => as_role(owner, || with_safe_search_path(work)),
+        None => with_safe_search_path(work),
+    }
+}

@@ -1,0 +1,101 @@
+//! Facts about this session, transaction and cluster.
+
+use super::memory::OwnedContext;
+use pgrx::pg_sys;
+use std::cell::RefCell;
+
+/// Microseconds since 2000-01-01 00:00 UTC, PostgreSQL's timestamptz, by the wall clock.
+pub fn clock() -> i64 {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
+}
+
+/// Start of the current transaction.
+pub fn transaction_start() -> i64 {
+    // SAFETY: reads backend-local state.
+    unsafe { pg_sys::GetCurrentTransactionStartTimestamp() }
+}
+
+/// Start of the current statement, as the client sent it.
+pub fn statement_start() -> i64 {
+    // SAFETY: reads backend-local state.
+    unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
+}
+
+/// The top-level transaction's id, assigned now if it has none yet.
+pub fn transaction_id() -> u64 {
+    // SAFETY: inside a transaction, which a caller of ours always is.
+    unsafe { pg_sys::GetTopFullTransactionId().value }
+}
+
+/// The command being executed, counted within the transaction.
+pub fn command_id() -> u32 {
+    // SAFETY: reads backend-local state; false: do not mark it used.
+    unsafe { pg_sys::GetCurrentCommandId(false) }
+}
+
+pub fn backend_pid() -> i32 {
+    // SAFETY: a backend-local variable.
+    unsafe { pg_sys::MyProcPid }
+}
+
+pub fn database() -> pg_sys::Oid {
+    // SAFETY: a backend-local variable.
+    unsafe { pg_sys::MyDatabaseId }
+}
+
+/// Identifies the cluster; another after pg_restore or pg_upgrade, the same on a standby.
+pub fn system_identifier() -> String {
+    // SAFETY: reads the control file as loaded at start.
+    unsafe { pg_sys::GetSystemIdentifier() }.to_string()
+}
+
+/// Copies application_name into `into`, touching it only when it differs.
+pub fn application_name_into(into: &mut String) {
+    // SAFETY: the setting is null or a nul-terminated string.
+    let name = unsafe {
+        let name = pg_sys::application_name;
+        if name.is_null() { c"" } else { std::ffi::CStr::from_ptr(name) }
+    };
+    if name.to_bytes() != into.as_bytes() {
+        *into = name.to_string_lossy().into_owned();
+    }
+}
+
+/// Whether the session runs with session_replication_role = replica (logical apply, for one).
+pub fn is_replica_session() -> bool {
+    // SAFETY: a backend-local variable.
+    unsafe { pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32 }
+}
+
+/// Start-up in `pg_upgrade --binary-upgrade` mode, when nothing of ours may act.
+pub fn is_binary_upgrade() -> bool {
+    // SAFETY: a backend-local variable.
+    unsafe { pg_sys::IsBinaryUpgrade }
+}
+
+thread_local! {
+    static CLIENT: RefCell<Option<(OwnedContext, Option<pg_sys::Datum>)>> = const { RefCell::new(None) };
+}
+
+/// The client's address as an inet datum that lives as long as the session; none for a local socket
+/// and for background processes.
+pub fn client_address() -> Option<pg_sys::Datum> {
+    CLIENT.with_borrow_mut(|client| {
+        client
+            .get_or_insert_with(|| {
+                let memory = OwnedContext::new(c"db_architect client address");
+                // SAFETY: a function of no arguments that reads the session's port, called as the
+                // function manager would; its result is allocated in `memory`.
+                let address = memory.within(|| unsafe {
+                    if pg_sys::MyProcPort.is_null() {
+                        None
+                    } else {
+                        pgrx::direct_function_call_as_datum(pg_sys::inet_client_addr, &[])
+                    }
+                });
+                (memory, address)
+            })
+            .1
+    })
+}

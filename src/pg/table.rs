@@ -1,0 +1,205 @@
+//! Relations: opening, describing, and scanning or appending to small tables below the executor.
+
+use super::encode::{Encoder, Kind};
+use super::lookup::string_from;
+use super::memory::OwnedContext;
+use super::tuple::{Row, Storage};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+/// An open relation; closed when dropped, its lock kept to the end of the transaction.
+pub struct Table {
+    relation: pg_sys::Relation,
+}
+
+/// One attribute, dropped ones included, in attribute order.
+pub struct Attribute {
+    pub name: String,
+    pub type_oid: pg_sys::Oid,
+    pub dropped: bool,
+    /// A generated column whose value is not stored (PostgreSQL 18): null inside triggers.
+    pub virtual_generated: bool,
+    pub storage: Storage,
+}
+
+impl Table {
+    /// Opens a relation under `lock`; none where it does not exist (any more).
+    pub fn open(relid: pg_sys::Oid, lock: i32) -> Option<Self> {
+        // SAFETY: returns null for an unknown OID; errors unwind through the guard.
+        let relation = unsafe { pg_sys::try_relation_open(relid, lock) };
+        (!relation.is_null()).then_some(Self { relation })
+    }
+
+    pub(super) fn raw(&self) -> pg_sys::Relation {
+        self.relation
+    }
+
+    fn descriptor(&self) -> pg_sys::TupleDesc {
+        // SAFETY: the relation is open.
+        unsafe { (*self.relation).rd_att }
+    }
+
+    pub fn attributes(&self) -> Vec<Attribute> {
+        attributes_of(self.descriptor())
+    }
+
+    /// Positions, from zero, of the columns that identify a row: the primary key, else the replica
+    /// identity; empty without either.
+    pub fn key_columns(&self) -> Vec<usize> {
+        let index = self.primary_key().unwrap_or_else(|| {
+            // SAFETY: the relation is open; its index list, loaded just now, sets rd_replidindex.
+            unsafe { (*self.relation).rd_replidindex }
+        });
+        if index == pg_sys::InvalidOid {
+            return Vec::new();
+        }
+        let Some(index) = Table::open(index, pg_sys::AccessShareLock as i32) else { return Vec::new() };
+        // SAFETY: rd_index of an open index; indkey holds indnatts entries, the key ones first.
+        unsafe {
+            let form = (*index.relation).rd_index;
+            let keys = (*form).indkey.values.as_slice((*form).indnatts as usize);
+            keys[..(*form).indnkeyatts as usize].iter().filter(|&&n| n > 0).map(|&n| n as usize - 1).collect()
+        }
+    }
+
+    /// The primary key's index, deferrable or not.
+    fn primary_key(&self) -> Option<pg_sys::Oid> {
+        // SAFETY: the relation is open; the list is a palloc'd copy.
+        let indexes = unsafe { super::ffi::oids_of(pg_sys::RelationGetIndexList(self.relation)) };
+        indexes.into_iter().find(|&oid| {
+            Table::open(oid, pg_sys::AccessShareLock as i32)
+                // SAFETY: rd_index of an open index.
+                .is_some_and(|index| unsafe { (*(*index.relation).rd_index).indisprimary })
+        })
+    }
+
+    /// Every row that is visible to a fresh snapshot, whatever the transaction's own may be, by way of
+    /// `index` where one is given with the value its first column (attribute `1 + attribute`) must have.
+    pub fn scan(&self, index: Option<(pg_sys::Oid, usize, pg_sys::Oid)>, mut each: impl FnMut(&Fields)) {
+        // SAFETY: the scan, its snapshot and its tuples stay within this call; an error unwinds and the
+        // resource owner releases both.
+        unsafe {
+            let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
+            let mut key = std::mem::zeroed::<pg_sys::ScanKeyData>();
+            let mut keys = 0;
+            let mut index_oid = pg_sys::InvalidOid;
+            if let Some((oid, attribute, value)) = index {
+                pg_sys::ScanKeyInit(
+                    &mut key,
+                    attribute as i16 + 1,
+                    pg_sys::BTEqualStrategyNumber as u16,
+                    pg_sys::F_OIDEQ.into(),
+                    pg_sys::Datum::from(value),
+                );
+                index_oid = oid;
+                keys = 1;
+            }
+            let scan = pg_sys::systable_beginscan(
+                self.relation,
+                index_oid,
+                index_oid != pg_sys::InvalidOid,
+                snapshot,
+                keys,
+                &mut key,
+            );
+            loop {
+                let tuple = pg_sys::systable_getnext(scan);
+                if tuple.is_null() {
+                    break;
+                }
+                let row = Row { tuple, descriptor: self.descriptor(), _lifetime: std::marker::PhantomData };
+                each(&Fields { values: row.values() });
+            }
+            pg_sys::systable_endscan(scan);
+            pg_sys::UnregisterSnapshot(snapshot);
+        }
+    }
+
+    /// Appends one row and its index entries below the privilege layer. The table is one of ours: no
+    /// triggers, no constraints beyond unique indexes, no expression or partial indexes.
+    pub fn append(&self, values: &[Option<pg_sys::Datum>]) {
+        let mut datums: Vec<pg_sys::Datum> =
+            values.iter().map(|v| v.unwrap_or(pg_sys::Datum::from(0usize))).collect();
+        let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
+        assert_eq!(datums.len(), self.attribute_count(), "a row of another shape than its table");
+        // SAFETY: as many values as attributes, of the types the table was created with.
+        unsafe {
+            let tuple = pg_sys::heap_form_tuple(self.descriptor(), datums.as_mut_ptr(), nulls.as_mut_ptr());
+            pg_sys::CatalogTupleInsert(self.relation, tuple);
+            pg_sys::heap_freetuple(tuple);
+        }
+    }
+
+    pub fn attribute_count(&self) -> usize {
+        // SAFETY: the relation is open.
+        unsafe { (*self.descriptor()).natts as usize }
+    }
+
+    /// An encoder for the columns of this table.
+    pub fn encoder(&self) -> Encoder {
+        let memory = OwnedContext::new(c"db_architect encoder");
+        let kinds = self
+            .attributes()
+            .iter()
+            .map(|a| if a.dropped { Kind::Dropped } else { Kind::of_type(a.type_oid, &memory) })
+            .collect();
+        Encoder::new(kinds, memory)
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: opened by `open`, closed once; on an unwinding error the transaction's abort
+        // releases the reference instead.
+        if !std::thread::panicking() {
+            unsafe { pg_sys::relation_close(self.relation, pg_sys::NoLock as i32) }
+        }
+    }
+}
+
+/// A scanned row's fields, by position from zero.
+pub struct Fields {
+    values: super::tuple::Values,
+}
+
+impl Fields {
+    pub fn get<T: FromDatum>(&self, index: usize) -> Option<T> {
+        let value = self.values.get(index);
+        // SAFETY: the caller asks for the type the column was created with.
+        unsafe { T::from_datum(value.datum, value.null) }
+    }
+}
+
+pub(super) fn attributes_of(descriptor: pg_sys::TupleDesc) -> Vec<Attribute> {
+    // SAFETY: a live descriptor has natts attributes.
+    unsafe {
+        (0..(*descriptor).natts as usize)
+            .map(|i| {
+                let form = attribute(descriptor, i);
+                Attribute {
+                    name: string_from((*form).attname.data.as_ptr()),
+                    type_oid: (*form).atttypid,
+                    dropped: (*form).attisdropped,
+                    virtual_generated: (*form).attgenerated == b'v' as std::ffi::c_char,
+                    storage: Storage { length: (*form).attlen, by_value: (*form).attbyval },
+                }
+            })
+            .collect()
+    }
+}
+
+/// # Safety
+/// `index` is below the descriptor's natts.
+unsafe fn attribute(descriptor: pg_sys::TupleDesc, index: usize) -> pg_sys::Form_pg_attribute {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        {
+            (*descriptor).attrs.as_mut_ptr().add(index)
+        }
+        #[cfg(feature = "pg18")]
+        {
+            pg_sys::TupleDescAttr(descriptor, index as i32)
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Rows as PostgreSQL holds them: taking them apart, comparing values by their stored image.
+
+use pgrx::pg_sys;
+use pgrx::varlena;
+
+/// How one column's values are stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Storage {
+    pub length: i16,
+    pub by_value: bool,
+}
+
+/// A row together with the descriptor to read it by; valid while the trigger call or scan lasts.
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    pub(super) tuple: pg_sys::HeapTuple,
+    pub(super) descriptor: pg_sys::TupleDesc,
+    pub(super) _lifetime: std::marker::PhantomData<&'a ()>,
+}
+
+/// One value of a row.
+#[derive(Clone, Copy)]
+pub struct Value {
+    pub(super) datum: pg_sys::Datum,
+    pub(super) null: bool,
+}
+
+impl Value {
+    #[inline]
+    pub fn is_null(self) -> bool {
+        self.null
+    }
+}
+
+/// A row taken apart.
+pub struct Values {
+    datums: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Values {
+    #[inline]
+    pub fn get(&self, index: usize) -> Value {
+        Value { datum: self.datums[index], null: self.nulls[index] }
+    }
+
+    pub(super) fn set(&mut self, index: usize, datum: pg_sys::Datum) {
+        self.datums[index] = datum;
+        self.nulls[index] = false;
+    }
+
+    pub(super) fn set_null(&mut self, index: usize) {
+        self.datums[index] = pg_sys::Datum::from(0usize);
+        self.nulls[index] = true;
+    }
+
+    pub(super) fn arrays(&mut self) -> (*mut pg_sys::Datum, *mut bool) {
+        (self.datums.as_mut_ptr(), self.nulls.as_mut_ptr())
+    }
+}
+
+impl Row<'_> {
+    /// Takes the row apart into one value for each attribute of the descriptor.
+    #[inline]
+    pub fn values(&self) -> Values {
+        // SAFETY: tuple and descriptor belong together and outlive the call; both arrays have room
+        // for every attribute, and heap_deform_tuple fills all of them (it raises no error).
+        unsafe {
+            let natts = (*self.descriptor).natts as usize;
+            let mut datums: Vec<pg_sys::Datum> = Vec::with_capacity(natts);
+            let mut nulls: Vec<bool> = Vec::with_capacity(natts);
+            pg_sys::heap_deform_tuple(self.tuple, self.descriptor, datums.as_mut_ptr(), nulls.as_mut_ptr());
+            datums.set_len(natts);
+            nulls.set_len(natts);
+            Values { datums, nulls }
+        }
+    }
+
+    /// Number of the command, within the transaction, that wrote this version of the row.
+    pub fn inserted_by_command(&self) -> Option<u32> {
+        // SAFETY: the tuple has a full header; for a row this transaction wrote the combo command
+        // id, if there is one, is known.
+        unsafe {
+            let header = (*self.tuple).t_data;
+            own_transaction(pg_sys::submodules::htup::HeapTupleHeaderGetRawXmin(header))
+                .then(|| pg_sys::HeapTupleHeaderGetCmin(header))
+        }
+    }
+
+    /// Number of the command, within the transaction, that deleted this version of the row.
+    pub fn deleted_by_command(&self) -> Option<u32> {
+        // SAFETY: as above; a multixact in xmax is not asked about.
+        unsafe {
+            let header = (*self.tuple).t_data;
+            if u32::from((*header).t_infomask) & pg_sys::HEAP_XMAX_IS_MULTI != 0 {
+                return None;
+            }
+            let xmax = (*header).t_choice.t_heap.t_xmax;
+            own_transaction(xmax).then(|| pg_sys::HeapTupleHeaderGetCmax(header))
+        }
+    }
+}
+
+fn own_transaction(xid: pg_sys::TransactionId) -> bool {
+    // SAFETY: a look-up in backend-local state, valid for any transaction id.
+    unsafe { pg_sys::TransactionIdIsCurrentTransactionId(xid) }
+}
+
+/// Whether two values of one column have the same stored image. Not the type's `=`: works for types
+/// without one and tells 1.0 from 1.00. A value stored out of line is fetched only where a different
+/// out-of-line value of the same length stands against it.
+#[inline]
+pub fn same_image(storage: Storage, a: Value, b: Value) -> bool {
+    if a.null || b.null {
+        return a.null == b.null;
+    }
+    if storage.by_value {
+        return a.datum.value() == b.datum.value();
+    }
+    let (x, y) = (a.datum.cast_mut_ptr::<u8>(), b.datum.cast_mut_ptr::<u8>());
+    // SAFETY: both point at values of this column's type and length inside live tuples.
+    unsafe {
+        match storage.length {
+            -1 => same_varlena(x.cast(), y.cast()),
+            -2 => std::ffi::CStr::from_ptr(x.cast()) == std::ffi::CStr::from_ptr(y.cast()),
+            length => {
+                let length = length as usize;
+                std::slice::from_raw_parts(x, length) == std::slice::from_raw_parts(y, length)
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Both point at complete varlena values.
+unsafe fn same_varlena(x: *mut pg_sys::varlena, y: *mut pg_sys::varlena) -> bool {
+    // SAFETY: the caller's promise; detoasting palloc's copies in the current context.
+    unsafe {
+        let (size_x, size_y) = (varlena::varsize_any(x), varlena::varsize_any(y));
+        let whole = |p: *mut pg_sys::varlena, n| std::slice::from_raw_parts(p.cast::<u8>(), n);
+        if size_x == size_y && whole(x, size_x) == whole(y, size_y) {
+            return true;
+        }
+        let plain = |p| varlena::varatt_is_1b(p) && !varlena::varatt_is_1b_e(p) || varlena::varatt_is_4b_u(p);
+        if plain(x) && plain(y) {
+            return varlena::varlena_to_byte_slice(x) == varlena::varlena_to_byte_slice(y);
+        }
+        if pg_sys::toast_raw_datum_size(pg_sys::Datum::from(x))
+            != pg_sys::toast_raw_datum_size(pg_sys::Datum::from(y))
+        {
+            return false;
+        }
+        let (flat_x, flat_y) = (pg_sys::pg_detoast_datum_packed(x), pg_sys::pg_detoast_datum_packed(y));
+        let same = varlena::varlena_to_byte_slice(flat_x) == varlena::varlena_to_byte_slice(flat_y);
+        for (flat, original) in [(flat_x, x), (flat_y, y)] {
+            if flat != original {
+                pg_sys::pfree(flat.cast());
+            }
+        }
+        same
+    }
+}
