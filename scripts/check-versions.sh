@@ -6,7 +6,7 @@ check_version() (
   unset PG_CONFIG
   PG_CONFIG=$(find_pg_config "$1")
   use_toolchain
-  cd "$DBA_ROOT"
+  cd "$DBA_ROOT" || exit
   note "checking against PostgreSQL $PG_MAJOR ($PG_CONFIG)"
   cargo check --quiet --no-default-features --features "pg$PG_MAJOR"
 )

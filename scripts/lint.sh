@@ -23,7 +23,7 @@ shell_syntax() {
 
 shellcheck_all() { shell_scripts | xargs -d '\n' shellcheck --external-sources --severity=warning; }
 
-cd "$DBA_ROOT"
+cd "$DBA_ROOT" || exit
 use_toolchain
 check "cargo fmt" cargo fmt --check
 check clippy cargo clippy --quiet --all-targets --no-default-features --features "pg$PG_MAJOR pg_test" -- -D warnings

@@ -33,7 +33,7 @@ unit_tests() {
     runas=(--runas "$DBA_SERVER_USER")
     PATH=$DBA_WORK/shim:$PATH
   fi
-  cd "$DBA_ROOT"
+  cd "$DBA_ROOT" || exit
   USER=$(id -un) DBA_STAGED_PG_CONFIG=$stage_bin/pg_config \
     cargo_pgrx test "pg$PG_MAJOR" ${1:+"$1"} "${runas[@]}" --pgdata "$(server_dir u)" "${features[@]}" </dev/null
 }

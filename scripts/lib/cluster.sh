@@ -174,14 +174,15 @@ stop_all_clusters() {
 psql_on() {
   local cluster=$1
   shift
-  as_server "$DBA_BIN/psql" -X -v ON_ERROR_STOP=1 -h "$(cluster_dir "$cluster")" -p "$DBA_PORT" "$@"
+  tool_on "$cluster" psql -X -v ON_ERROR_STOP=1 "$@"
 }
 
 # tool_on CLUSTER PROGRAM ARGS...: any client program (pgbench, pg_dump, createdb, ...) as the server's account.
 tool_on() {
   local cluster=$1 program=$2
   shift 2
-  as_server env PGHOST="$(cluster_dir "$cluster")" PGPORT="$DBA_PORT" PGUSER=postgres "$DBA_BIN/$program" "$@"
+  as_server env PGHOST="$(cluster_dir "$cluster")" PGPORT="$DBA_PORT" PGUSER=postgres PGDATABASE="$DBA_DATABASE" \
+    "$DBA_BIN/$program" "$@"
 }
 
 # sql [-c CLUSTER] [-d DATABASE] [-U ROLE] [-v NAME=VALUE] SQL: values only, '|' between columns.

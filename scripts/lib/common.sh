@@ -4,6 +4,7 @@
 set -euo pipefail
 
 DBA_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+# shellcheck disable=SC2034  # used by the files that source this one
 DBA_EXTENSION=db_architect
 DBA_TARGET=${CARGO_TARGET_DIR:-$DBA_ROOT/target}
 [[ $DBA_TARGET == /* ]] || DBA_TARGET=$DBA_ROOT/$DBA_TARGET

@@ -101,14 +101,16 @@ fails_like() {
 skip_unless() {
   local why=$1
   shift
+  # Built here, where a failure is seen, and not inside a silenced condition.
+  use_stage
   if "$@" >/dev/null 2>&1; then return 0; fi
   TEST_SKIPPED=$why
   exit 0
 }
 
 # For skip_unless: is an extension available on the server, is the server new enough?
-has_extension() { use_stage && [[ -f $DBA_SHARE/extension/$1.control ]]; }
-has_version() { use_stage && ((PG_MAJOR >= $1)); }
+has_extension() { [[ -f $DBA_SHARE/extension/$1.control ]]; }
+has_version() { ((PG_MAJOR >= $1)); }
 
 # in_background NAME [sql's options] SQL: another session at the same time; finished NAME waits for it, prints what it
 # said (errors too) and returns its status.
