@@ -18,9 +18,8 @@ const LONGEST: i64 = 28 * 86_400_000_000;
 
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 struct Facts {
-    session_role: u32,
-    outer_role: u32,
-    current_role: u32,
+    /// Of the session, as SET ROLE chose, and current.
+    roles: [u32; 3],
     application_name: String,
     actor: Option<String>,
     correlation_id: Option<String>,
@@ -39,22 +38,30 @@ struct Stored {
 pub struct Contexts {
     now: Facts,
     stored: HashMap<Facts, Stored>,
+    /// Number and time of the entry of `stored` that stands for `now`, while nothing changed.
+    current: Option<(i64, i64)>,
 }
 
 impl Contexts {
     /// Number of the context for a change made now.
     pub fn id(&mut self, at: i64) -> Result<i64> {
         self.refresh();
-        if let Some(stored) = self.stored.get(&self.now) {
-            if at - stored.at < LONGEST {
-                return Ok(stored.id);
+        if let Some((id, _)) = self.current.filter(|(_, since)| at - since < LONGEST) {
+            return Ok(id);
+        }
+        let known = self.stored.get(&self.now).filter(|stored| at - stored.at < LONGEST);
+        let (id, since) = match known {
+            Some(stored) => (stored.id, stored.at),
+            None => {
+                let id = store(&self.now, at)?;
+                if self.stored.len() >= MOST {
+                    self.stored.clear();
+                }
+                self.stored.insert(self.now.clone(), Stored { id, at, uncommitted: true });
+                (id, at)
             }
-        }
-        let id = store(&self.now, at)?;
-        if self.stored.len() >= MOST {
-            self.stored.clear();
-        }
-        self.stored.insert(self.now.clone(), Stored { id, at, uncommitted: true });
+        };
+        self.current = Some((id, since));
         Ok(id)
     }
 
@@ -69,21 +76,29 @@ impl Contexts {
             .hint("SET LOCAL architect.actor = '...' at the start of the transaction."))
     }
 
+    /// Brings `now` up to date; forgets `current` if anything differs.
     fn refresh(&mut self) {
         if settings::take_assigned() {
             self.now.actor = guc::ACTOR.get();
             self.now.correlation_id = guc::CORRELATION_ID.get();
             self.now.context = guc::CONTEXT.get();
+            self.current = None;
         }
-        self.now.session_role = security::session_role().to_u32();
-        self.now.outer_role = security::outer_role().to_u32();
-        self.now.current_role = security::current_role().to_u32();
-        session::application_name_into(&mut self.now.application_name);
+        let roles =
+            [security::session_role(), security::outer_role(), security::current_role()].map(|r| r.to_u32());
+        if self.now.roles != roles {
+            self.now.roles = roles;
+            self.current = None;
+        }
+        if session::application_name_into(&mut self.now.application_name) {
+            self.current = None;
+        }
     }
 
     /// A rollback may have taken rows stored since the last commit with it.
     pub fn forget_uncommitted(&mut self) {
         self.stored.retain(|_, stored| !stored.uncommitted);
+        self.current = None;
     }
 
     pub fn committed(&mut self) {
@@ -92,6 +107,7 @@ impl Contexts {
 
     pub fn clear(&mut self) {
         self.stored.clear();
+        self.current = None;
     }
 
     pub fn len(&self) -> usize {
@@ -139,9 +155,9 @@ fn store(facts: &Facts, at: i64) -> Result<i64> {
     table.append(&[
         id.into_datum(),
         at.into_datum(),
-        role(facts.session_role),
-        role(facts.outer_role),
-        role(facts.current_role),
+        role(facts.roles[0]),
+        role(facts.roles[1]),
+        role(facts.roles[2]),
         facts.actor.as_deref().into_datum(),
         correlation_id.and_then(|id| pgrx::Uuid::from_bytes(*id.as_bytes()).into_datum()),
         context,

@@ -71,8 +71,9 @@ impl AuditLog {
         relid == self.entries.relid() || relid == self.sequence
     }
 
-    pub fn forget_summaries(&mut self) {
-        self.entries.forget_summaries();
+    /// To be called when a transaction or savepoint was rolled back.
+    pub fn after_rollback(&mut self) {
+        self.entries.after_rollback();
     }
 
     /// The next audit_id: grows within a session, unique in the database.

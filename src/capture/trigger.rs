@@ -30,6 +30,8 @@ struct State {
     log: Option<AuditLog>,
     statement: Option<Statement>,
     truncated: Option<(u64, u32, i32)>,
+    old: Values,
+    new: Values,
     image: Vec<u8>,
     key: Vec<u8>,
     former_key: Vec<u8>,
@@ -81,24 +83,26 @@ impl State {
         };
         self.image.clear();
         self.key.clear();
-        let old = call.old();
-        let new = call.new_row();
-        match (&old, &new) {
+        let (mut old, mut new) = (std::mem::take(&mut self.old), std::mem::take(&mut self.new));
+        match (call.old(), call.new_row()) {
             (None, None) => self.truncate(&plan, call),
-            (None, Some(new)) => {
-                let values = new.values();
-                image::row(&plan, &values, &mut self.image)?;
-                self.append(&plan, new.inserted_by_command(), Operation::Insert, &values)
+            (None, Some(row)) => {
+                row.values_into(&mut new);
+                image::row(&plan, &new, &mut self.image)?;
+                self.append(&plan, row.inserted_by_command(), Operation::Insert, &new)
             }
-            (Some(old), None) => {
-                let values = old.values();
-                image::row(&plan, &values, &mut self.image)?;
-                self.append(&plan, old.deleted_by_command(), Operation::Delete, &values)
+            (Some(row), None) => {
+                row.values_into(&mut old);
+                image::row(&plan, &old, &mut self.image)?;
+                self.append(&plan, row.deleted_by_command(), Operation::Delete, &old)
             }
-            (Some(old), Some(new)) => {
-                self.update(&plan, new.inserted_by_command(), &old.values(), &new.values())
+            (Some(before), Some(after)) => {
+                before.values_into(&mut old);
+                after.values_into(&mut new);
+                self.update(&plan, after.inserted_by_command(), &old, &new)
             }
         }?;
+        (self.old, self.new) = (old, new);
         if self.image.capacity() > KEEP {
             self.image = Vec::new();
         }
@@ -215,7 +219,7 @@ impl State {
         }
         let Some(log) = &mut self.log else { return };
         if notes.aborted {
-            log.forget_summaries();
+            log.after_rollback();
         }
         if notes.changed.as_ref().is_none_or(|changed| changed.iter().any(|&oid| log.depends_on(oid))) {
             self.log = None;

@@ -1,10 +1,12 @@
 //! Appending rows to a range-partitioned log below the executor: no planning, no privileges asked, no
 //! triggers; WAL, TOAST, indexes and partition routing as usual.
 
+use super::ffi::unguarded;
 use super::memory::OwnedContext;
 use super::table::Table;
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 
 /// A row being built for a log table of `N` columns.
 pub struct NewRow<const N: usize> {
@@ -53,6 +55,8 @@ pub(super) fn varlena_from(bytes: &[u8]) -> pg_sys::Datum {
     }
 }
 
+const MOST_INDEX_COLUMNS: usize = pg_sys::INDEX_MAX_KEYS as usize;
+
 /// A log partitioned by range on one timestamptz column, and where its current rows go.
 pub struct PartitionedLog {
     parent: pg_sys::Oid,
@@ -69,6 +73,8 @@ struct Leaf {
     changes: u64,
     /// Some index needs the executor: an expression, a predicate, a constraint.
     needs_executor: bool,
+    /// The transaction that holds the locks an insertion needs; zero when none may.
+    locked_by: u64,
     /// Heap block and summary token of the last row whose BRIN summaries were brought up to date.
     summarized: Option<(u32, (u64, u64))>,
     _memory: OwnedContext,
@@ -90,52 +96,57 @@ impl PartitionedLog {
         self.parent
     }
 
-    /// To be called when a transaction or savepoint was rolled back.
-    pub fn forget_summaries(&mut self) {
+    /// To be called when a transaction or savepoint was rolled back: rows are gone, so may be locks.
+    pub fn after_rollback(&mut self) {
         if let Some(leaf) = &mut self.leaf {
             leaf.summarized = None;
+            leaf.locked_by = 0;
         }
     }
 
     /// Appends a row whose partition key is `key`. Rows with the same `token` have the same values in
-    /// every BRIN-indexed column: within one heap block their summary is brought up to date once.
+    /// every BRIN-indexed column: within one heap block their summary is brought up to date once. The
+    /// token begins with the transaction's id.
     pub fn append<const N: usize>(&mut self, key: i64, token: (u64, u64), row: &mut NewRow<N>) -> Result<()> {
-        let table = loop {
-            let relid = match &self.leaf {
-                Some(leaf) if leaf.low <= key && key < leaf.high => leaf.relid,
-                _ => self.leaf.insert(Leaf::find(self.parent, key)?).relid,
+        let leaf = match &mut self.leaf {
+            // The locks taken for this transaction's last row are still held.
+            Some(leaf) if leaf.locked_by == token.0 && leaf.low <= key && key < leaf.high => leaf,
+            _ => self.lock_leaf::<N>(key, token.0)?,
+        };
+        // SAFETY: the values are of the log's column types, one for each attribute; the relations are
+        // locked by this transaction and described as they are. One guard for all: an error skips the
+        // frame below, which owns nothing that needs dropping.
+        unsafe { pg_guard_ffi_boundary(|| leaf.insert(token, row)) };
+        Ok(())
+    }
+
+    fn lock_leaf<const N: usize>(&mut self, key: i64, txid: u64) -> Result<&mut Leaf> {
+        loop {
+            let leaf = match self.leaf.take() {
+                Some(leaf) if leaf.low <= key && key < leaf.high => leaf,
+                _ => Leaf::find(self.parent, key)?,
             };
             // Taking the lock reads the news: the partition may just have been detached or dropped, or
             // got another index. Having looked it up under the lock, it stays as it is.
-            let table = Table::open(relid, pg_sys::RowExclusiveLock as i32);
-            match (table, &self.leaf) {
-                (Some(table), Some(leaf)) if leaf.changes == super::invalidation::changes() => break table,
-                _ => self.leaf = None,
+            let Some(table) = Table::open(leaf.relid, pg_sys::RowExclusiveLock as i32) else { continue };
+            if leaf.changes != super::invalidation::changes() {
+                continue;
             }
-        };
-        let Some(leaf) = &mut self.leaf else { return Err(Error::internal("no partition in use")) };
-        if table.attribute_count() != N {
-            return Err(Error::not_in_prerequisite_state(
-                "the log table does not have the columns it was created with",
-            )
-            .detail(format!("The log table has {} columns, {N} are expected.", table.attribute_count()))
-            .hint("Columns of the log must not be added or dropped by hand."));
-        }
-        // SAFETY: the values are of the log's column types, one for each attribute; relations are open
-        // and locked; the tuple is freed after its last use.
-        unsafe {
-            let relation = table.raw();
-            let tuple =
-                pg_sys::heap_form_tuple((*relation).rd_att, row.datums.as_mut_ptr(), row.nulls.as_mut_ptr());
-            pg_sys::heap_insert(relation, tuple, pg_sys::GetCurrentCommandId(true), 0, std::ptr::null_mut());
-            if leaf.needs_executor {
-                insert_index_entries(relation, tuple);
-            } else {
-                leaf.insert_index_entries(relation, tuple, token, row);
+            if table.attribute_count() != N {
+                return Err(Error::not_in_prerequisite_state(
+                    "the log table does not have the columns it was created with",
+                )
+                .detail(format!("The log table has {} columns, {N} are expected.", table.attribute_count()))
+                .hint("Columns of the log must not be added or dropped by hand."));
             }
-            pg_sys::heap_freetuple(tuple);
+            for index in &leaf.indexes {
+                // SAFETY: takes the lock that an index insertion needs; kept to the end of the transaction.
+                unsafe { pg_sys::LockRelationOid(index.relid, pg_sys::RowExclusiveLock as i32) };
+            }
+            let leaf = self.leaf.insert(leaf);
+            leaf.locked_by = txid;
+            return Ok(leaf);
         }
-        Ok(())
     }
 }
 
@@ -210,11 +221,50 @@ impl Leaf {
             }
         }
         let changes = super::invalidation::changes();
-        Ok(Self { relid, low, high, indexes, changes, needs_executor, summarized: None, _memory: memory })
+        Ok(Self {
+            relid,
+            low,
+            high,
+            indexes,
+            changes,
+            needs_executor,
+            locked_by: 0,
+            summarized: None,
+            _memory: memory,
+        })
     }
 
     /// # Safety
-    /// `relation` is this leaf, open and locked; `tuple` was just inserted from `row`.
+    /// Called inside a guard. The leaf and its indexes are locked by this transaction and as described;
+    /// the row's values are of its column types.
+    unsafe fn insert<const N: usize>(&mut self, token: (u64, u64), row: &mut NewRow<N>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let relation = unguarded::RelationIdGetRelation(self.relid);
+            let tuple = unguarded::heap_form_tuple(
+                (*relation).rd_att,
+                row.datums.as_mut_ptr(),
+                row.nulls.as_mut_ptr(),
+            );
+            unguarded::heap_insert(
+                relation,
+                tuple,
+                unguarded::GetCurrentCommandId(true),
+                0,
+                std::ptr::null_mut(),
+            );
+            if self.needs_executor {
+                insert_index_entries(relation, tuple);
+            } else {
+                self.insert_index_entries(relation, tuple, token, row);
+            }
+            unguarded::pfree(tuple.cast());
+            unguarded::RelationClose(relation);
+        }
+    }
+
+    /// # Safety
+    /// As `insert`; `tuple` was just inserted into `relation` from `row`.
     unsafe fn insert_index_entries<const N: usize>(
         &mut self,
         relation: pg_sys::Relation,
@@ -222,11 +272,9 @@ impl Leaf {
         token: (u64, u64),
         row: &NewRow<N>,
     ) {
-        const MOST: usize = pg_sys::INDEX_MAX_KEYS as usize;
-        let mut datums = [pg_sys::Datum::from(0usize); MOST];
-        let mut nulls = [false; MOST];
-        // SAFETY: the caller's promise; the indexes belong to the relation and were described when the
-        // leaf was looked up. A change to them would have forgotten the leaf.
+        let mut datums = [pg_sys::Datum::from(0usize); MOST_INDEX_COLUMNS];
+        let mut nulls = [false; MOST_INDEX_COLUMNS];
+        // SAFETY: the caller's promise.
         unsafe {
             let tid = &raw mut (*tuple).t_self;
             let block = (u32::from((*tid).ip_blkid.bi_hi) << 16) | u32::from((*tid).ip_blkid.bi_lo);
@@ -236,8 +284,8 @@ impl Leaf {
                     datums[slot] = row.datums[attribute];
                     nulls[slot] = row.nulls[attribute];
                 }
-                let index_relation = pg_sys::index_open(index.relid, pg_sys::RowExclusiveLock as i32);
-                pg_sys::index_insert(
+                let index_relation = unguarded::RelationIdGetRelation(index.relid);
+                unguarded::index_insert(
                     index_relation,
                     datums.as_mut_ptr(),
                     nulls.as_mut_ptr(),
@@ -248,8 +296,8 @@ impl Leaf {
                     index.info,
                 );
                 #[cfg(any(feature = "pg17", feature = "pg18"))]
-                pg_sys::index_insert_cleanup(index_relation, index.info);
-                pg_sys::index_close(index_relation, pg_sys::NoLock as i32);
+                unguarded::index_insert_cleanup(index_relation, index.info);
+                unguarded::RelationClose(index_relation);
             }
             self.summarized = Some((block, token));
         }

@@ -19,6 +19,55 @@ mod raw {
 /// `BYTEA_OUTPUT_HEX` of `utils/bytea.h`.
 pub const BYTEA_OUTPUT_HEX: std::ffi::c_int = 1;
 
+/// Functions of the hot path, declared without the guard the bindings put around each call. Those that
+/// may raise an error are only called inside one guard for all of them, from frames that own nothing.
+pub(super) mod unguarded {
+    use pgrx::pg_sys;
+
+    unsafe extern "C-unwind" {
+        // These raise no error.
+        pub fn GetCurrentCommandId(used: bool) -> pg_sys::CommandId;
+        pub fn GetTopFullTransactionIdIfAny() -> pg_sys::FullTransactionId;
+        pub fn TransactionIdIsCurrentTransactionId(xid: pg_sys::TransactionId) -> bool;
+        pub fn HeapTupleHeaderGetCmin(tuple: pg_sys::HeapTupleHeader) -> pg_sys::CommandId;
+        pub fn HeapTupleHeaderGetCmax(tuple: pg_sys::HeapTupleHeader) -> pg_sys::CommandId;
+        pub fn heap_deform_tuple(
+            tuple: pg_sys::HeapTuple,
+            descriptor: pg_sys::TupleDesc,
+            values: *mut pg_sys::Datum,
+            nulls: *mut bool,
+        );
+        pub fn RelationClose(relation: pg_sys::Relation);
+        // These may.
+        pub fn RelationIdGetRelation(relid: pg_sys::Oid) -> pg_sys::Relation;
+        pub fn heap_form_tuple(
+            descriptor: pg_sys::TupleDesc,
+            values: *mut pg_sys::Datum,
+            nulls: *mut bool,
+        ) -> pg_sys::HeapTuple;
+        pub fn heap_insert(
+            relation: pg_sys::Relation,
+            tuple: pg_sys::HeapTuple,
+            command: pg_sys::CommandId,
+            options: std::ffi::c_int,
+            state: pg_sys::BulkInsertState,
+        );
+        pub fn index_insert(
+            index: pg_sys::Relation,
+            values: *mut pg_sys::Datum,
+            nulls: *mut bool,
+            tid: pg_sys::ItemPointer,
+            relation: pg_sys::Relation,
+            check: pg_sys::IndexUniqueCheck::Type,
+            unchanged: bool,
+            info: *mut pg_sys::IndexInfo,
+        ) -> bool;
+        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        pub fn index_insert_cleanup(index: pg_sys::Relation, info: *mut pg_sys::IndexInfo);
+        pub fn pfree(pointer: *mut std::ffi::c_void);
+    }
+}
+
 /// Sets `bytea_output` and returns what it was.
 pub fn swap_bytea_output(value: std::ffi::c_int) -> std::ffi::c_int {
     // SAFETY: a plain C int that only this backend's only thread touches.

@@ -24,14 +24,19 @@ pub fn statement_start() -> i64 {
 
 /// The top-level transaction's id, assigned now if it has none yet.
 pub fn transaction_id() -> u64 {
-    // SAFETY: inside a transaction, which a caller of ours always is.
-    unsafe { pg_sys::GetTopFullTransactionId().value }
+    // SAFETY: inside a transaction, which a caller of ours always is; the first call raises no error.
+    unsafe {
+        match super::ffi::unguarded::GetTopFullTransactionIdIfAny().value {
+            0 => pg_sys::GetTopFullTransactionId().value,
+            assigned => assigned,
+        }
+    }
 }
 
 /// The command being executed, counted within the transaction.
 pub fn command_id() -> u32 {
     // SAFETY: reads backend-local state; false: do not mark it used.
-    unsafe { pg_sys::GetCurrentCommandId(false) }
+    unsafe { super::ffi::unguarded::GetCurrentCommandId(false) }
 }
 
 pub fn backend_pid() -> i32 {
@@ -50,16 +55,18 @@ pub fn system_identifier() -> String {
     unsafe { pg_sys::GetSystemIdentifier() }.to_string()
 }
 
-/// Copies application_name into `into`, touching it only when it differs.
-pub fn application_name_into(into: &mut String) {
+/// Copies application_name into `into` if it differs; says whether it did.
+pub fn application_name_into(into: &mut String) -> bool {
     // SAFETY: the setting is null or a nul-terminated string.
     let name = unsafe {
         let name = pg_sys::application_name;
         if name.is_null() { c"" } else { std::ffi::CStr::from_ptr(name) }
     };
-    if name.to_bytes() != into.as_bytes() {
-        *into = name.to_string_lossy().into_owned();
+    if name.to_bytes() == into.as_bytes() {
+        return false;
     }
+    *into = name.to_string_lossy().into_owned();
+    true
 }
 
 /// Whether the session runs with session_replication_role = replica (logical apply, for one).

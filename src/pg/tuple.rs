@@ -1,5 +1,6 @@
 //! Rows as PostgreSQL holds them: taking them apart, comparing values by their stored image.
 
+use super::ffi::unguarded;
 use pgrx::pg_sys;
 use pgrx::varlena;
 
@@ -32,7 +33,8 @@ impl Value {
     }
 }
 
-/// A row taken apart.
+/// A row taken apart; kept from row to row for its memory.
+#[derive(Default)]
 pub struct Values {
     datums: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
@@ -61,18 +63,31 @@ impl Values {
 
 impl Row<'_> {
     /// Takes the row apart into one value for each attribute of the descriptor.
-    #[inline]
     pub fn values(&self) -> Values {
+        let mut values = Values::default();
+        self.values_into(&mut values);
+        values
+    }
+
+    /// The same, into memory used before.
+    #[inline]
+    pub fn values_into(&self, values: &mut Values) {
         // SAFETY: tuple and descriptor belong together and outlive the call; both arrays have room
         // for every attribute, and heap_deform_tuple fills all of them (it raises no error).
         unsafe {
             let natts = (*self.descriptor).natts as usize;
-            let mut datums: Vec<pg_sys::Datum> = Vec::with_capacity(natts);
-            let mut nulls: Vec<bool> = Vec::with_capacity(natts);
-            pg_sys::heap_deform_tuple(self.tuple, self.descriptor, datums.as_mut_ptr(), nulls.as_mut_ptr());
-            datums.set_len(natts);
-            nulls.set_len(natts);
-            Values { datums, nulls }
+            values.datums.clear();
+            values.nulls.clear();
+            values.datums.reserve(natts);
+            values.nulls.reserve(natts);
+            unguarded::heap_deform_tuple(
+                self.tuple,
+                self.descriptor,
+                values.datums.as_mut_ptr(),
+                values.nulls.as_mut_ptr(),
+            );
+            values.datums.set_len(natts);
+            values.nulls.set_len(natts);
         }
     }
 
@@ -83,7 +98,7 @@ impl Row<'_> {
         unsafe {
             let header = (*self.tuple).t_data;
             own_transaction(pg_sys::submodules::htup::HeapTupleHeaderGetRawXmin(header))
-                .then(|| pg_sys::HeapTupleHeaderGetCmin(header))
+                .then(|| unguarded::HeapTupleHeaderGetCmin(header))
         }
     }
 
@@ -96,14 +111,14 @@ impl Row<'_> {
                 return None;
             }
             let xmax = (*header).t_choice.t_heap.t_xmax;
-            own_transaction(xmax).then(|| pg_sys::HeapTupleHeaderGetCmax(header))
+            own_transaction(xmax).then(|| unguarded::HeapTupleHeaderGetCmax(header))
         }
     }
 }
 
 fn own_transaction(xid: pg_sys::TransactionId) -> bool {
     // SAFETY: a look-up in backend-local state, valid for any transaction id.
-    unsafe { pg_sys::TransactionIdIsCurrentTransactionId(xid) }
+    unsafe { unguarded::TransactionIdIsCurrentTransactionId(xid) }
 }
 
 /// Whether two values of one column have the same stored image. Not the type's `=`: works for types
