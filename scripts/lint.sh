@@ -27,6 +27,7 @@ cd "$DBA_ROOT" || exit
 use_toolchain
 check "cargo fmt" cargo fmt --check
 check clippy cargo clippy --quiet --all-targets --no-default-features --features "pg$PG_MAJOR pg_test" -- -D warnings
+check "comments on functions" scripts/comments --check
 check "shell syntax" shell_syntax
 if have shellcheck; then check shellcheck shellcheck_all; fi
 tally lint "$passed" "$failed"

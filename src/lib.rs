@@ -21,7 +21,7 @@ mod pg;
 extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
 extension_sql_file!("../sql/capture.sql", name = "capture", requires = ["schema"]);
 
-extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
+extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 
 /// Called once in each session that loads the library.
 #[pg_guard]

@@ -49,6 +49,7 @@ CREATE UNIQUE INDEX audit_table_name_key ON architect.audit_table (schema_name, 
 -- Schemas in which new tables are audited as they are created.
 CREATE TABLE architect.audit_schema (
     schema_name        text PRIMARY KEY,
+    schema_oid         oid NOT NULL,
     except_tables      text[] NOT NULL DEFAULT '{}',
     options            jsonb NOT NULL DEFAULT '{}',
     enabled_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),

@@ -2,6 +2,7 @@
 
 use crate::audit::enable::{self, Report};
 use crate::audit::options::Options;
+use crate::audit::{coverage, ddl, schema};
 use crate::pg::security;
 use pgrx::PgRelation;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -75,4 +76,119 @@ fn disable_audit(
     let relid = table_name.oid();
     let report = security::with_safe_search_path(|| enable::disable(relid))?;
     Ok(rows(vec![report]))
+}
+
+/// Audits every ordinary and partitioned table of a schema, as enable_audit does.
+///
+/// Arguments: schema_name; except_tables, names of tables to leave out; new_tables, whether tables
+/// created in the schema later are audited as they are created; the rest as for enable_audit, where
+/// columns and exclude apply to those tables that have such columns.
+/// Returns one row for each table: enabled, exists, changed, repaired, excepted, or refused with the
+/// reason.
+/// Errors: 3F000 no such schema; 42704 no such table in except_tables; 42501 new_tables without owning
+/// the schema; 22023 invalid option. Lock: SHARE ROW EXCLUSIVE on each table, kept to the end of the
+/// transaction. Privilege: ownership of the tables.
+#[pg_extern]
+#[allow(clippy::too_many_arguments)]
+fn enable_audit_schema(
+    schema_name: &str,
+    except_tables: default!(Vec<Option<String>>, "'{}'"),
+    new_tables: default!(bool, "false"),
+    operations: default!(Vec<Option<String>>, "'{insert,update,delete,truncate}'"),
+    columns: default!(Option<Vec<Option<String>>>, "NULL"),
+    exclude: default!(Vec<Option<String>>, "'{}'"),
+    image: default!(&str, "'changed'"),
+    replicated: default!(bool, "false"),
+    require_context: default!(bool, "false"),
+    on_error: default!(&str, "'degrade'"),
+) -> Result<
+    TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
+    ErrorReport,
+> {
+    let options = Options {
+        operations: texts(operations),
+        columns: columns.map(texts),
+        exclude: texts(exclude),
+        image: image.to_owned(),
+        replicated,
+        require_context,
+        on_error: on_error.to_owned(),
+    }
+    .checked()?;
+    let except = texts(except_tables);
+    let reports =
+        security::with_safe_search_path(|| schema::enable(schema_name, &except, new_tables, &options))?;
+    Ok(rows(reports))
+}
+
+/// Stops auditing every table of a schema, and picking up tables created in it later.
+///
+/// Returns one row for each table: disabled, skipped, or refused with the reason.
+/// Errors: 3F000 no such schema. Lock and privilege as for disable_audit.
+#[pg_extern]
+fn disable_audit_schema(
+    schema_name: &str,
+) -> Result<
+    TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
+    ErrorReport,
+> {
+    let reports = security::with_safe_search_path(|| schema::disable(schema_name))?;
+    Ok(rows(reports))
+}
+
+/// Says of every audited table whether all its changes are still recorded, and what to do if not.
+///
+/// Returns one row for each table that is covered, and one for each finding otherwise: table_name,
+/// partition_name, status (covered, warning, gap), code, detail, and fix, a statement to run. Gaps are
+/// changes that are not recorded: trigger_missing, trigger_disabled, trigger_replica_only,
+/// truncate_not_recorded, table_missing, child_not_audited. Warnings: no_key, key_dropped,
+/// column_missing, log_writable, unlogged_table, event_trigger_missing, restored_elsewhere,
+/// new_table_not_audited.
+/// Lock: none. Privilege: EXECUTE. Assigns no transaction id.
+#[pg_extern(stable)]
+#[allow(clippy::type_complexity)]
+fn audit_coverage() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(table_name, String),
+            name!(partition_name, Option<String>),
+            name!(status, String),
+            name!(code, String),
+            name!(detail, String),
+            name!(fix, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let findings = security::as_extension_owner(coverage::findings)?;
+    Ok(TableIterator::new(
+        findings
+            .into_iter()
+            .map(|f| (f.table, f.partition, f.status.to_owned(), f.code.to_owned(), f.detail, f.fix)),
+    ))
+}
+
+/// What the capture trigger remembers in this session: none of it grows with the rows recorded.
+///
+/// Returns one row: relations with a plan, contexts, bytes of row buffers.
+/// Lock: none. Privilege: EXECUTE. Assigns no transaction id.
+#[pg_extern(volatile)]
+fn capture_statistics()
+-> TableIterator<'static, (name!(plans, i64), name!(contexts, i64), name!(buffer_bytes, i64))> {
+    let (plans, contexts, bytes) = crate::capture::remembered();
+    TableIterator::once((plans as i64, contexts as i64, bytes as i64))
+}
+
+/// Event trigger function behind architect_ddl: audits new tables of audited schemas, completes new
+/// partitions of audited tables, follows renames. What fails is a warning, never an error of the command.
+#[pg_extern(sql = "
+CREATE FUNCTION architect.note_ddl() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+CREATE EVENT TRIGGER architect_ddl ON ddl_command_end
+    WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'ALTER SCHEMA')
+    EXECUTE FUNCTION architect.note_ddl();
+")]
+fn note_ddl(_fcinfo: pgrx::pg_sys::FunctionCallInfo) {
+    ddl::on_ddl_command_end();
 }

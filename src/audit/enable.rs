@@ -1,13 +1,14 @@
 //! Attaching the capture trigger to tables and taking it off again.
 
+use crate::audit::identity;
 use crate::audit::options::Options;
 use crate::audit::storage;
-use crate::capture::policy::{self, Image, OnError, Policy, Shape};
+use crate::capture::policy::{self, Image, OnError, Policy};
 use crate::catalog::relation::{self, Relation};
 use crate::catalog::trigger::{self, Trigger};
 use crate::error::Result;
 use crate::pg::table::Table;
-use crate::pg::{ffi, invalidation, lookup, security, spi};
+use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -25,7 +26,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn new(object: impl Into<String>, action: &'static str, detail: impl Into<String>) -> Self {
+    pub fn new(object: impl Into<String>, action: &'static str, detail: impl Into<String>) -> Self {
         Self { object: object.into(), action, detail: detail.into() }
     }
 }
@@ -61,12 +62,10 @@ pub fn enable(relid: pg_sys::Oid, options: &Options) -> Result<Vec<Report>> {
     };
     let triggers = attach(&target, &partitions, options)?;
     if triggers || !same_policy {
-        for &oid in partitions.iter().chain([&relid]) {
-            invalidation::announce(oid);
-        }
+        identity::announce(relid)?;
     }
     if !target.partitioned {
-        describe(table_id, relid)?;
+        identity::describe(table_id, relid)?;
     }
     let keyless = keyless(relid);
     let mut detail = format!("{} ({} image)", options.operations.join(", "), options.image);
@@ -113,11 +112,35 @@ pub fn disable(relid: pg_sys::Oid) -> Result<Report> {
         dropped += detach(oid)?;
     }
     let ended = if policy::storage_exists() { end_policy(relid)? } else { 0 };
-    invalidation::announce(relid);
+    identity::announce(relid)?;
     if dropped == 0 && ended == 0 {
         return Ok(Report::new(name, "skipped", "was not audited"));
     }
     Ok(Report::new(name, "disabled", format!("{dropped} triggers dropped; the log keeps its entries")))
+}
+
+/// Adds what partitions of an audited table do not get by themselves: the TRUNCATE trigger, and firing
+/// for replicated changes. What somebody disabled stays disabled; audit_coverage shows it.
+pub fn attach_to_partitions(relid: pg_sys::Oid) -> Result<()> {
+    let Some((policy, _)) = policy::find(relid)?.filter(|(_, top)| *top == relid) else { return Ok(()) };
+    let truncate = policy.operations.iter().any(|o| o == "truncate").then_some("TRUNCATE");
+    for oid in relation::partitions(relid)? {
+        let there = trigger::on_relation(oid, FUNCTION)?;
+        if !there.iter().any(|t| t.name == TRUNCATE_TRIGGER) {
+            ensure_trigger(
+                oid,
+                TRUNCATE_TRIGGER,
+                trigger::TYPE_TRUNCATE,
+                truncate,
+                "STATEMENT",
+                policy.replicated,
+            )?;
+        }
+        for clone in there.iter().filter(|t| t.cloned && t.enabled == 'O') {
+            set_state(clone, policy.replicated)?;
+        }
+    }
+    Ok(())
 }
 
 /// A partition audited for itself becomes part of its audited table.
@@ -173,9 +196,6 @@ fn same(known: &Policy, options: &Options) -> bool {
 /// was audited before.
 fn store(target: &Relation, options: &Options) -> Result<i32> {
     let by = security::role_name(security::current_role());
-    let number = |columns: &[String]| -> Vec<i16> {
-        columns.iter().filter_map(|column| relation::column_number(target.oid, column)).collect()
-    };
     let known = policy::all()?
         .into_iter()
         .filter(|p| p.schema_name == target.schema && p.table_name == target.name)
@@ -191,8 +211,8 @@ fn store(target: &Relation, options: &Options) -> Result<i32> {
         options.image.as_str().into(),
         options.columns.clone().into(),
         options.exclude.clone().into(),
-        options.columns.as_deref().map(number).into(),
-        number(&options.exclude).into(),
+        options.columns.as_deref().map(|columns| identity::numbers(target.oid, columns)).into(),
+        identity::numbers(target.oid, &options.exclude).into(),
         options.replicated.into(),
         options.require_context.into(),
         options.on_error.as_str().into(),
@@ -292,13 +312,6 @@ fn set_state(trigger: &Trigger, replicated: bool) -> Result<bool> {
     let name = pgrx::spi::quote_identifier(&trigger.name);
     spi::run(&format!("ALTER TABLE {table} {clause} TRIGGER {name}"), &[])?;
     Ok(true)
-}
-
-/// Stores what the table looks like, so that the first writer need not.
-fn describe(table_id: i32, relid: pg_sys::Oid) -> Result<()> {
-    let Some(table) = Table::open(relid, pg_sys::AccessShareLock as i32) else { return Ok(()) };
-    let top = ffi::partition_ancestors(relid).last().copied().unwrap_or(relid);
-    Shape::of(table_id, relid, top, &table.attributes(), &table.key_columns()).relation_id().map(|_| ())
 }
 
 fn keyless(relid: pg_sys::Oid) -> bool {

@@ -4,10 +4,18 @@
 //! | --- | --- |
 //! | `api.rs` | the SQL functions |
 //! | `enable.rs` | attaching and detaching: policy, triggers, partitions |
+//! | `schema.rs` | the same for a whole schema, and tables created in it later |
+//! | `ddl.rs` | following DDL: new tables and partitions, renames |
+//! | `identity.rs` | policies in step with tables' names, after a rename or a restore |
+//! | `coverage.rs` | what is not covered any more, and what to do |
 //! | `options.rs` | pure: what a caller may ask for |
 //! | `storage.rs` | the log's tables, made on first use and owned by the extension's owner |
 
 mod api;
+mod coverage;
+mod ddl;
 mod enable;
+pub mod identity;
 mod options;
+mod schema;
 pub mod storage;

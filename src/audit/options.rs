@@ -2,12 +2,13 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// Operations in the order PostgreSQL lists them.
 pub const OPERATIONS: [&str; 4] = ["insert", "update", "delete", "truncate"];
 
 /// The options of enable_audit, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     pub operations: Vec<String>,
     pub columns: Option<Vec<String>>,

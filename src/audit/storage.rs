@@ -1,5 +1,6 @@
 //! The log's tables: made by the first enable_audit, as the extension's owner.
 
+use crate::audit::identity;
 use crate::error::Result;
 use crate::pg::{lookup, security, session, spi};
 
@@ -22,7 +23,7 @@ pub fn ensure() -> Result<()> {
 
 /// Records the cluster and database this log is in, and looks up tables by name if they changed.
 fn note_origin() -> Result<()> {
-    let known = spi::read_one::<bool>(
+    let known = spi::read_one_now::<bool>(
         "SELECT o.system_identifier OPERATOR(pg_catalog.=) $1 AND o.database_oid OPERATOR(pg_catalog.=) $2
            FROM architect.audit_origin AS o ORDER BY o.origin_id DESC LIMIT 1",
         &[session::system_identifier().into(), session::database().into()],
@@ -36,20 +37,5 @@ fn note_origin() -> Result<()> {
            FROM architect.audit_origin AS o",
         &[session::system_identifier().into(), session::database().into()],
     )?;
-    spi::run(
-        "UPDATE architect.audit_table AS t
-            SET relid = c.oid,
-                include_attnums = ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute AS a
-                                         WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND NOT a.attisdropped
-                                           AND a.attname OPERATOR(pg_catalog.=) ANY (t.include_columns::pg_catalog.name[])),
-                exclude_attnums = ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute AS a
-                                         WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND NOT a.attisdropped
-                                           AND a.attname OPERATOR(pg_catalog.=) ANY (t.exclude_columns::pg_catalog.name[]))
-           FROM pg_catalog.pg_class AS c
-           JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-          WHERE n.nspname OPERATOR(pg_catalog.=) t.schema_name::pg_catalog.name
-            AND c.relname OPERATOR(pg_catalog.=) t.table_name::pg_catalog.name",
-        &[],
-    )?;
-    Ok(())
+    identity::look_up_again()
 }

@@ -18,3 +18,5 @@ pub mod log;
 pub mod plan;
 pub mod policy;
 mod trigger;
+
+pub use trigger::remembered;

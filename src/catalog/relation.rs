@@ -27,7 +27,7 @@ impl Relation {
     /// The table `relid`, which the caller owns and on which `action` makes sense: an ordinary or
     /// partitioned table that is neither temporary nor a system catalogue nor ours.
     pub fn owned_table(relid: pg_sys::Oid, action: &str) -> Result<Self> {
-        let facts = spi::read(
+        let facts = spi::read_now(
             "SELECT c.relkind, c.relpersistence, c.relispartition,
                     pg_catalog.pg_has_role(c.relowner, 'USAGE'),
                     c.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid
@@ -112,7 +112,7 @@ impl Relation {
 
 /// Every partition below a partitioned table, at any level.
 pub fn partitions(relid: pg_sys::Oid) -> Result<Vec<pg_sys::Oid>> {
-    spi::read(
+    spi::read_now(
         "SELECT p.relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass) AS p
           WHERE p.relid OPERATOR(pg_catalog.<>) $1::pg_catalog.oid::pg_catalog.regclass",
         &[relid.into()],
@@ -123,7 +123,7 @@ pub fn partitions(relid: pg_sys::Oid) -> Result<Vec<pg_sys::Oid>> {
 
 /// Ordinary and partitioned tables of a schema that are not partitions, by name.
 pub fn tables_in_schema(schema: &str) -> Result<Vec<(pg_sys::Oid, String)>> {
-    spi::read(
+    spi::read_now(
         "SELECT c.oid, c.relname::pg_catalog.text
            FROM pg_catalog.pg_class AS c
            JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -140,7 +140,7 @@ pub fn tables_in_schema(schema: &str) -> Result<Vec<(pg_sys::Oid, String)>> {
 
 /// Attribute number of a column that is not dropped.
 pub fn column_number(relid: pg_sys::Oid, column: &str) -> Option<i16> {
-    spi::read_one::<i16>(
+    spi::read_one_now::<i16>(
         "SELECT a.attnum FROM pg_catalog.pg_attribute AS a
           WHERE a.attrelid OPERATOR(pg_catalog.=) $1 AND a.attname OPERATOR(pg_catalog.=) $2::pg_catalog.name
             AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped",

@@ -30,7 +30,7 @@ pub fn on_relation(relid: pg_sys::Oid, function: &str) -> Result<Vec<Trigger>> {
 
 /// Triggers that run a function of schema architect, anywhere.
 pub fn calling(function: &str) -> Result<Vec<Trigger>> {
-    spi::read(
+    spi::read_now(
         "SELECT t.oid, t.tgrelid, t.tgname::pg_catalog.text, t.tgenabled, t.tgtype,
                 t.tgparentid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
            FROM pg_catalog.pg_trigger AS t

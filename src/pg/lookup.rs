@@ -48,9 +48,14 @@ pub fn relation_name(relid: pg_sys::Oid) -> Option<String> {
 
 /// Name of the schema a relation is in.
 pub fn relation_schema(relid: pg_sys::Oid) -> Option<String> {
-    // SAFETY: both return invalid results for unknown OIDs, never an error.
+    // SAFETY: returns InvalidOid for an unknown OID, never an error.
+    schema_name(valid(unsafe { pg_sys::get_rel_namespace(relid) })?)
+}
+
+/// A schema's name, none where it does not exist.
+pub fn schema_name(schema: pg_sys::Oid) -> Option<String> {
+    // SAFETY: returns null for an unknown OID, else a palloc'd copy.
     unsafe {
-        let schema = valid(pg_sys::get_rel_namespace(relid))?;
         let name = pg_sys::get_namespace_name(schema);
         if name.is_null() { None } else { Some(string_from(name)) }
     }

@@ -14,6 +14,7 @@ pub mod security;
 pub mod session;
 pub mod settings;
 pub mod spi;
+pub mod subtransaction;
 pub mod table;
 pub mod trigger;
 pub mod tuple;

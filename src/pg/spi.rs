@@ -5,6 +5,7 @@
 
 use crate::error::Result;
 use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::spi::SpiHeapTupleData;
 
@@ -13,7 +14,47 @@ pub fn read_one<T: FromDatum + IntoDatum>(query: &str, arguments: &[DatumWithOid
     read(query, arguments, |row| row.get::<T>(1)).ok().and_then(|rows| rows.into_iter().next().flatten())
 }
 
-/// Every row of a query, made into a value each. Read only.
+/// The same through a snapshot taken now.
+pub fn read_one_now<T: FromDatum + IntoDatum>(query: &str, arguments: &[DatumWithOid]) -> Option<T> {
+    read_now(query, arguments, |row| row.get::<T>(1)).ok().and_then(|rows| rows.into_iter().next().flatten())
+}
+
+/// Like `read`, through a snapshot taken now: sees what this statement itself has done, and what the
+/// catalogue says after it. Still assigns no transaction id.
+pub fn read_now<T>(
+    query: &str,
+    arguments: &[DatumWithOid],
+    each: impl FnMut(&SpiHeapTupleData) -> std::result::Result<T, pgrx::spi::Error>,
+) -> Result<Vec<T>> {
+    let _fresh = FreshSnapshot::push();
+    read(query, arguments, each)
+}
+
+struct FreshSnapshot;
+
+impl FreshSnapshot {
+    fn push() -> Self {
+        // SAFETY: a copy of the transaction's snapshot, brought up to the current command, as
+        // PL/pgSQL's volatile functions use; popped on drop.
+        unsafe {
+            pg_sys::PushCopiedSnapshot(pg_sys::GetTransactionSnapshot());
+            pg_sys::UpdateActiveSnapshotCommandId();
+        }
+        Self
+    }
+}
+
+impl Drop for FreshSnapshot {
+    fn drop(&mut self) {
+        // After an error the abort of the (sub)transaction pops it.
+        if !std::thread::panicking() {
+            // SAFETY: pops what `push` pushed.
+            unsafe { pg_sys::PopActiveSnapshot() }
+        }
+    }
+}
+
+/// Every row of a query, made into a value each. Read only, through the statement's snapshot.
 pub fn read<T>(
     query: &str,
     arguments: &[DatumWithOid],

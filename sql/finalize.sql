@@ -1,0 +1,75 @@
+-- Runs last. Functions are for those who are given them: see "Privileges" in README.md.
+DO $$
+DECLARE
+    routine pg_catalog.regprocedure;
+BEGIN
+    FOR routine IN
+        SELECT d.objid::pg_catalog.regprocedure
+          FROM pg_catalog.pg_depend AS d
+          JOIN pg_catalog.pg_extension AS e ON e.oid OPERATOR(pg_catalog.=) d.refobjid
+         WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+           AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+           AND d.deptype OPERATOR(pg_catalog.=) 'e'
+           AND e.extname OPERATOR(pg_catalog.=) 'db_architect'
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
+    END LOOP;
+END
+$$;
+
+-- The docstrings of the functions, so that \df+ is a manual: written by scripts/comments.
+-- BEGIN generated comments
+COMMENT ON FUNCTION architect.architect_version IS
+'The version of the loaded library, as in db_architect.control.';
+COMMENT ON FUNCTION architect.audit_coverage IS
+'Says of every audited table whether all its changes are still recorded, and what to do if not.
+
+Returns one row for each table that is covered, and one for each finding otherwise: table_name,
+partition_name, status (covered, warning, gap), code, detail, and fix, a statement to run. Gaps are
+changes that are not recorded: trigger_missing, trigger_disabled, trigger_replica_only,
+truncate_not_recorded, table_missing, child_not_audited. Warnings: no_key, key_dropped,
+column_missing, log_writable, unlogged_table, event_trigger_missing, restored_elsewhere,
+new_table_not_audited.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON FUNCTION architect.capture_statistics IS
+'What the capture trigger remembers in this session: none of it grows with the rows recorded.
+
+Returns one row: relations with a plan, contexts, bytes of row buffers.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON FUNCTION architect.disable_audit IS
+'Stops recording a table''s changes. What was recorded stays in architect.audit_log.
+
+Returns one row: disabled, or skipped where the table was not audited.
+Errors: 42501 not the owner. Lock: SHARE ROW EXCLUSIVE on the table and its partitions, ACCESS
+EXCLUSIVE while the triggers are dropped. Privilege: ownership of the table.';
+COMMENT ON FUNCTION architect.disable_audit_schema IS
+'Stops auditing every table of a schema, and picking up tables created in it later.
+
+Returns one row for each table: disabled, skipped, or refused with the reason.
+Errors: 3F000 no such schema. Lock and privilege as for disable_audit.';
+COMMENT ON FUNCTION architect.enable_audit IS
+'Records every change of a table''s rows in architect.audit_log, from the next statement on.
+
+Arguments: table_name; operations to record; columns to record (null: all) or columns to exclude;
+image, ''changed'' (an UPDATE records key and changed columns, old and new) or ''full'' (the whole row);
+replicated, whether changes applied by logical replication are recorded too; require_context,
+whether a change without architect.actor or architect.correlation_id is refused; on_error, ''degrade''
+(a value too large for jsonb, some 250 MB, is recorded as length and SHA-256) or ''fail'' (the
+statement fails).
+Returns one row for each table: enabled, exists, changed, repaired or merged. A second call with
+other options changes the policy.
+Errors: 42809 not an ordinary or partitioned table, or temporary; 42501 not the owner, or a system
+catalog; 42703 no such column; 22023 invalid option.
+Lock: SHARE ROW EXCLUSIVE on the table and its partitions. Privilege: ownership of the table.';
+COMMENT ON FUNCTION architect.enable_audit_schema IS
+'Audits every ordinary and partitioned table of a schema, as enable_audit does.
+
+Arguments: schema_name; except_tables, names of tables to leave out; new_tables, whether tables
+created in the schema later are audited as they are created; the rest as for enable_audit, where
+columns and exclude apply to those tables that have such columns.
+Returns one row for each table: enabled, exists, changed, repaired, excepted, or refused with the
+reason.
+Errors: 3F000 no such schema; 42704 no such table in except_tables; 42501 new_tables without owning
+the schema; 22023 invalid option. Lock: SHARE ROW EXCLUSIVE on each table, kept to the end of the
+transaction. Privilege: ownership of the tables.';
+-- END generated comments

@@ -1,0 +1,133 @@
+//! Keeping stored policies in step with the tables they are about: names after a rename, identifiers
+//! after a restore.
+
+use crate::capture::policy::{self, Columns, Policy, Shape};
+use crate::catalog::relation;
+use crate::error::Result;
+use crate::pg::table::Table;
+use crate::pg::{ffi, invalidation, lookup, security, spi};
+use pgrx::pg_sys;
+
+/// Brings the policies of `relid` (or of every table) up to date with its names and columns, and stores
+/// what it looks like now. To be called after DDL.
+pub fn follow_renames(relid: Option<pg_sys::Oid>) -> Result<()> {
+    if !policy::storage_exists() || !policy::identifiers_are_ours()? {
+        return Ok(());
+    }
+    for policy in policy::all()?.iter().filter(|p| p.enabled && relid.is_none_or(|relid| p.relid == relid)) {
+        let Some(attributes) =
+            Table::open(policy.relid, pg_sys::AccessShareLock as i32).map(|t| t.attributes())
+        else {
+            continue;
+        };
+        let schema = lookup::relation_schema(policy.relid).unwrap_or_default();
+        let name = lookup::relation_name(policy.relid).unwrap_or_default();
+        let now_called = |set: &Columns| -> Vec<String> {
+            let renamed = |(i, name): (usize, &String)| match set.numbers.get(i) {
+                Some(&number) if !attributes.iter().any(|a| !a.dropped && a.name == *name) => attributes
+                    .get(number as usize - 1)
+                    .filter(|a| !a.dropped)
+                    .map_or_else(|| name.clone(), |a| a.name.clone()),
+                _ => name.clone(),
+            };
+            set.names.iter().enumerate().map(renamed).collect()
+        };
+        let include = policy.include.as_ref().map(now_called);
+        let exclude = now_called(&policy.exclude);
+        let same = schema == policy.schema_name
+            && name == policy.table_name
+            && include.as_ref() == policy.include.as_ref().map(|set| &set.names)
+            && exclude == policy.exclude.names;
+        if !same {
+            rename(policy, &schema, &name, include, exclude)?;
+        }
+    }
+    Ok(())
+}
+
+/// Follows the rename of a schema whose new tables are audited.
+pub fn follow_schema_rename(schema: pg_sys::Oid) -> Result<()> {
+    let Some(name) = lookup::schema_name(schema) else { return Ok(()) };
+    security::as_extension_owner(|| {
+        spi::run(
+            "UPDATE architect.audit_schema AS s SET schema_name = $1
+              WHERE s.schema_oid OPERATOR(pg_catalog.=) $2 AND s.schema_name OPERATOR(pg_catalog.<>) $1",
+            &[name.into(), schema.into()],
+        )
+    })?;
+    Ok(())
+}
+
+fn rename(
+    policy: &Policy,
+    schema: &str,
+    name: &str,
+    include: Option<Vec<String>>,
+    exclude: Vec<String>,
+) -> Result<()> {
+    security::as_extension_owner(|| {
+        spi::run(
+            "UPDATE architect.audit_table
+                SET schema_name = $2, table_name = $3, include_columns = $4, exclude_columns = $5
+              WHERE table_id OPERATOR(pg_catalog.=) $1",
+            &[policy.table_id.into(), schema.into(), name.into(), include.into(), exclude.into()],
+        )
+    })?;
+    describe(policy.table_id, policy.relid)?;
+    announce(policy.relid)
+}
+
+/// Makes every session plan anew for a table and its partitions.
+pub fn announce(relid: pg_sys::Oid) -> Result<()> {
+    for oid in relation::partitions(relid)?.into_iter().chain([relid]) {
+        invalidation::announce(oid);
+    }
+    Ok(())
+}
+
+/// Looks tables up by name and stores their identifiers: after a restore into another database.
+pub fn look_up_again() -> Result<()> {
+    for policy in policy::all()?.iter().filter(|p| p.enabled) {
+        let found = spi::read_one_now::<pg_sys::Oid>(
+            "SELECT c.oid FROM pg_catalog.pg_class AS c
+               JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+              WHERE n.nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name AND c.relname OPERATOR(pg_catalog.=) $2::pg_catalog.name",
+            &[policy.schema_name.as_str().into(), policy.table_name.as_str().into()],
+        );
+        // A number that means another table here must not stay.
+        let relid = found.unwrap_or(pg_sys::InvalidOid);
+        let include = policy.include.as_ref().map(|set| numbers(relid, &set.names));
+        spi::run(
+            "UPDATE architect.audit_table SET relid = $2, include_attnums = $3, exclude_attnums = $4
+              WHERE table_id OPERATOR(pg_catalog.=) $1",
+            &[
+                policy.table_id.into(),
+                relid.into(),
+                include.into(),
+                numbers(relid, &policy.exclude.names).into(),
+            ],
+        )?;
+        if found.is_some() {
+            announce(relid)?;
+        }
+    }
+    spi::run(
+        "UPDATE architect.audit_schema AS s
+            SET schema_oid = COALESCE((SELECT n.oid FROM pg_catalog.pg_namespace AS n
+                                        WHERE n.nspname OPERATOR(pg_catalog.=) s.schema_name::pg_catalog.name), 0)",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Attribute numbers of columns, in the order named; 0 for one that is not there.
+pub fn numbers(relid: pg_sys::Oid, columns: &[String]) -> Vec<i16> {
+    columns.iter().map(|column| relation::column_number(relid, column).unwrap_or(0)).collect()
+}
+
+/// Stores what a table looks like, so that the first writer need not.
+pub fn describe(table_id: i32, relid: pg_sys::Oid) -> Result<()> {
+    let Some(table) = Table::open(relid, pg_sys::AccessShareLock as i32) else { return Ok(()) };
+    let top = ffi::partition_ancestors(relid).last().copied().unwrap_or(relid);
+    Shape::of(table_id, relid, top, &table.attributes(), &table.key_columns()).relation_id().map(|_| ())
+}

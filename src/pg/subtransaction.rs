@@ -1,0 +1,41 @@
+//! Work that may fail without taking the caller's transaction with it.
+
+use crate::error::{Error, Result};
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::prelude::*;
+use std::panic::AssertUnwindSafe;
+
+/// Runs `work` in a subtransaction. If it fails, by result or by a PostgreSQL error, what it did is
+/// rolled back and the error comes back as a value.
+pub fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // SAFETY: the usual frame around an internal subtransaction, as PL/pgSQL makes it: context and
+    // resource owner are those from before once it ends, either way.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let owner = pg_sys::CurrentResourceOwner;
+        let back = move || {
+            pg_sys::CurrentMemoryContext = context;
+            pg_sys::CurrentResourceOwner = owner;
+        };
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::CurrentMemoryContext = context;
+        let outcome = PgTryBuilder::new(AssertUnwindSafe(work))
+            .catch_others(|caught| {
+                let message = match &caught {
+                    CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {
+                        report.message().to_owned()
+                    }
+                    CaughtError::RustPanic { ereport, .. } => ereport.message().to_owned(),
+                };
+                Err(Error::internal(message))
+            })
+            .execute();
+        match &outcome {
+            Ok(_) => pg_sys::ReleaseCurrentSubTransaction(),
+            Err(_) => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+        }
+        back();
+        outcome
+    }
+}
