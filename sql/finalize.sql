@@ -72,4 +72,19 @@ reason.
 Errors: 3F000 no such schema; 42704 no such table in except_tables; 42501 new_tables without owning
 the schema; 22023 invalid option. Lock: SHARE ROW EXCLUSIVE on each table, kept to the end of the
 transaction. Privilege: ownership of the tables.';
+COMMENT ON FUNCTION architect.grant_access IS
+'Lets a role use db_architect.
+
+Arguments: role_name; level: reader (reads architect.audit_log and the reports), operator (also
+switches audit and updated_at on and off for tables it owns, and reverts changes it may make) or
+admin (all functions, among them maintenance and seals). No level lets a role write to the log.
+Returns one row for each privilege granted.
+Errors: 42704 no such role; 22023 no such level; 42501 not allowed to grant.
+Lock: none. Privilege: of the extension''s owner, or a superuser.';
+COMMENT ON FUNCTION architect.revoke_access IS
+'Takes from a role what grant_access gave it, at any level.
+
+Returns one row for each privilege revoked.
+Errors: 42704 no such role; 42501 not allowed to revoke.
+Lock: none. Privilege: of the extension''s owner, or a superuser.';
 -- END generated comments

@@ -9,6 +9,7 @@ compile_error!(
 
 use pgrx::prelude::*;
 
+mod access;
 mod audit;
 mod capture;
 mod catalog;

@@ -82,7 +82,10 @@ pub fn storage_missing(name: &str) -> Error {
 
 /// Whether the storage has been made: by the first enable_audit, or by a restore.
 pub fn storage_exists() -> bool {
-    lookup::own_relation("audit_table").is_some()
+    // All of it: in the middle of a restore some tables are there and some are not.
+    ["audit_table", "audit_origin", "audit_relation", "audit_schema", "audit_entry", "audit_log"]
+        .iter()
+        .all(|name| lookup::own_relation(name).is_some())
 }
 
 /// Every stored policy.

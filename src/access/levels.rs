@@ -1,0 +1,76 @@
+//! Levels of access. What is not listed here is for admins.
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result};
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Level {
+    /// Reads the log and the reports.
+    Reader,
+    /// Also switches capabilities on and off for tables the role owns.
+    Operator,
+    /// Everything, maintenance and sealing included.
+    Admin,
+}
+
+const READER: &[&str] = &[
+    "architect_version",
+    "audit_as_of",
+    "audit_coverage",
+    "audit_history",
+    "capture_statistics",
+    "maintenance_log",
+    "updated_at_tables",
+    "verify_audit_log",
+];
+
+const OPERATOR: &[&str] = &[
+    "add_standard_columns",
+    "capture",
+    "disable_audit",
+    "disable_audit_schema",
+    "disable_updated_at",
+    "enable_audit",
+    "enable_audit_schema",
+    "enable_updated_at",
+    "revert_changes",
+    "set_updated_at",
+];
+
+impl Level {
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "reader" => Ok(Self::Reader),
+            "operator" => Ok(Self::Operator),
+            "admin" => Ok(Self::Admin),
+            _ => Err(Error::invalid_parameter(format!("unrecognized level of access \"{text}\""))
+                .hint("Levels are reader, operator and admin.")),
+        }
+    }
+
+    /// Whether a function is open to this level. Event trigger and internal functions are for none.
+    pub fn includes(self, function: &str) -> bool {
+        let needed = if READER.contains(&function) {
+            Self::Reader
+        } else if OPERATOR.contains(&function) {
+            Self::Operator
+        } else {
+            Self::Admin
+        };
+        self >= needed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Level;
+
+    #[test]
+    fn levels_build_on_each_other() {
+        assert!(Level::Reader.includes("audit_history"));
+        assert!(!Level::Reader.includes("enable_audit"));
+        assert!(Level::Operator.includes("audit_history") && Level::Operator.includes("enable_audit"));
+        assert!(!Level::Operator.includes("seal_audit_log") && Level::Admin.includes("seal_audit_log"));
+        assert!(Level::parse("root").is_err());
+    }
+}
