@@ -30,6 +30,7 @@ some_load() {
   tool_on main pgbench -c 2 -T 3 demo 2>/dev/null | grep -E '^(tps|latency average|number of transactions)'
 }
 
+use_stage
 started=$SECONDS
 start_cluster main shared_buffers=128MB
 create_database

@@ -3,10 +3,16 @@
 # Does nothing, and asks for no password, when all is there.
 source "$(dirname "$0")/lib/toolchain.sh"
 
+# bindgen needs the library and the compiler's own headers (stddef.h), which the runtime package lacks.
 has_libclang() {
   [[ -z ${LIBCLANG_PATH:-} ]] || return 0
-  compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null ||
-    compgen -G '/usr/lib/*/libclang*.so*' >/dev/null || compgen -G '/usr/lib64/libclang*.so*' >/dev/null
+  any_of '/usr/lib/llvm-*/lib/libclang[.-][0-9s]*' '/usr/lib/*/libclang[.-][0-9s]*' '/usr/lib64/libclang[.-][0-9s]*' &&
+    any_of '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' '/usr/lib/clang/*/include/stddef.h' '/usr/lib64/clang/*/include/stddef.h'
+}
+any_of() {
+  local pattern
+  for pattern in "$@"; do compgen -G "$pattern" >/dev/null && return 0; done
+  return 1
 }
 
 # The version the distribution's own package stands for.
@@ -18,8 +24,6 @@ missing_packages() {
   have cc && have make || echo build-essential
   have pkg-config || echo pkg-config
   has_libclang || echo libclang-dev
-  # libclang alone lacks the compiler's own headers (stddef.h), which come with either compiler's package.
-  has_libclang || have clang || echo clang
   have flock || echo util-linux
 }
 
