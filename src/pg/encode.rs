@@ -7,6 +7,7 @@
 
 use super::json;
 use super::memory::OwnedContext;
+use super::output::{Output, TooLarge, check_size};
 use super::table::attributes_of;
 use super::tuple::{Row, Value};
 use pgrx::pg_sys;
@@ -27,6 +28,8 @@ pub enum Kind {
     Money,
     Oid,
     Text,
+    Char,
+    Uuid,
     Bytea,
     DateTime(pg_sys::Oid),
     Json,
@@ -45,8 +48,10 @@ pub struct ArrayKind {
     literal: Output,
 }
 
-/// An output function, looked up once.
-pub struct Output(*mut pg_sys::FmgrInfo);
+/// Room that any value may have, however full the image is: only large values are left out.
+const SMALL: usize = 1024;
+/// JSON text takes at most so many times its size as jsonb.
+const HEAVIEST: usize = 7;
 
 /// A value that jsonb could not hold, or that would make the whole image too large.
 #[derive(Debug)]
@@ -67,8 +72,8 @@ impl Encoder {
         Self { kinds, _memory: memory }
     }
 
-    /// Appends a column's value to `out`, whose length may not grow past `limit`. On `Err`, `out` is
-    /// as it was.
+    /// Appends a column's value to `out`, which as jsonb may not grow past `limit`; a small value may
+    /// always. On `Err`, `out` is as it was.
     #[inline]
     pub fn write(
         &self,
@@ -81,10 +86,18 @@ impl Encoder {
             out.extend_from_slice(b"null");
             return Ok(());
         }
-        write(&self.kinds[column], value.datum, out, limit)
+        let start = out.len();
+        let limit = limit.max(start + SMALL);
+        let written = write(&self.kinds[column], value.datum, out, limit);
+        if written.is_ok() && (out.len() <= limit / HEAVIEST || json::jsonb_size(out) <= limit) {
+            return Ok(());
+        }
+        out.truncate(start);
+        Err(oversize(value.datum))
     }
 
-    /// Like `write`, but values that are equal as keys give equal text: 1.0 and 1.00 are both 1.
+    /// Like `write`, but numbers that are equal as keys give equal text: 1.0 and 1.00 are both
+    /// 1, -0 is 0.
     pub fn write_key(
         &self,
         column: usize,
@@ -94,36 +107,22 @@ impl Encoder {
     ) -> Result<(), Oversize> {
         let start = out.len();
         self.write(column, value, out, limit)?;
-        if matches!(self.kinds[column], Kind::Numeric(_)) && out[start..].contains(&b'.') {
-            while out.last() == Some(&b'0') {
-                out.pop();
+        match self.kinds[column] {
+            Kind::Numeric(_) if out[start..].contains(&b'.') => {
+                while out.last() == Some(&b'0') {
+                    out.pop();
+                }
+                if out.last() == Some(&b'.') {
+                    out.pop();
+                }
             }
-            if out.last() == Some(&b'.') {
-                out.pop();
+            Kind::Float4 | Kind::Float8 if out[start..] == *b"\"-0\"" => {
+                out.truncate(start);
+                out.push(b'0');
             }
+            _ => {}
         }
         Ok(())
-    }
-}
-
-impl Output {
-    fn of_type(type_oid: pg_sys::Oid, memory: pg_sys::MemoryContext) -> Self {
-        // SAFETY: every type has an output function; the FmgrInfo lives in `memory` with all it caches.
-        unsafe {
-            let mut function = pg_sys::InvalidOid;
-            let mut is_varlena = false;
-            pg_sys::getTypeOutputInfo(type_oid, &mut function, &mut is_varlena);
-            let info: *mut pg_sys::FmgrInfo =
-                pg_sys::MemoryContextAllocZero(memory, size_of::<pg_sys::FmgrInfo>()).cast();
-            pg_sys::fmgr_info_cxt(function, info, memory);
-            Self(info)
-        }
-    }
-
-    fn call(&self, datum: pg_sys::Datum) -> &[u8] {
-        // SAFETY: the function belongs to the datum's type; its result is a palloc'd C string in the
-        // current context, which outlives the row being encoded.
-        unsafe { std::ffi::CStr::from_ptr(pg_sys::OutputFunctionCall(self.0, datum)).to_bytes() }
     }
 }
 
@@ -159,6 +158,8 @@ impl Kind {
             | pg_sys::REGDICTIONARYOID
             | pg_sys::REGCOLLATIONOID => Self::Oid,
             pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => Self::Text,
+            pg_sys::CHAROID => Self::Char,
+            pg_sys::UUIDOID => Self::Uuid,
             pg_sys::BYTEAOID => Self::Bytea,
             pg_sys::DATEOID
             | pg_sys::TIMESTAMPOID
@@ -197,9 +198,9 @@ impl Kind {
     }
 }
 
-fn write(kind: &Kind, datum: pg_sys::Datum, out: &mut Vec<u8>, limit: usize) -> Result<(), Oversize> {
-    let start = out.len();
-    let room = limit.saturating_sub(start);
+/// Appends a value; on `Err`, part of it.
+fn write(kind: &Kind, datum: pg_sys::Datum, out: &mut Vec<u8>, limit: usize) -> Result<(), TooLarge> {
+    let room = limit.saturating_sub(out.len());
     match kind {
         Kind::Dropped => out.extend_from_slice(b"null"),
         Kind::Bool => out.extend_from_slice(if datum.value() & 0xff != 0 { b"true" } else { b"false" }),
@@ -220,70 +221,47 @@ fn write(kind: &Kind, datum: pg_sys::Datum, out: &mut Vec<u8>, limit: usize) -> 
         Kind::Float8 => json::float(f64::from_bits(datum.value() as u64), out),
         Kind::Numeric(output) => json::number(output.call(datum), out),
         Kind::DateTime(type_oid) => date_time(datum, *type_oid, out),
-        Kind::Text => {
-            let bytes = detoasted(datum, room)?;
-            json::string(bytes, out);
-        }
-        Kind::Bytea => {
-            let bytes = detoasted(datum, room / 2)?;
-            json::hex(bytes, out);
-        }
+        Kind::Text => json::string(detoasted(datum, room)?, out),
+        Kind::Char => json::single_byte(datum.value() as u8, out),
+        Kind::Uuid => json::uuid(fixed(datum, 16), out),
+        Kind::Bytea => json::hex(detoasted(datum, room / 2)?, out),
         Kind::Json => {
             let bytes = detoasted(datum, room)?;
             if json::fits_jsonb(bytes) { out.extend_from_slice(bytes) } else { json::string(bytes, out) }
         }
         Kind::Jsonb(output) => {
-            detoasted(datum, room)?;
-            out.extend_from_slice(output.call(datum));
+            let flat = flattened(datum, room)?;
+            out.extend_from_slice(output.call(flat));
         }
         Kind::Array(array) => write_array(array, datum, out, limit)?,
         Kind::Composite => write_composite(datum, out, limit)?,
-        Kind::Other(output) => {
-            let _pinned = Pinned::new();
-            json::string(output.call(datum), out);
-        }
+        Kind::Other(output) => json::string(output.text(datum, room)?, out),
     }
-    if out.len() > limit {
-        out.truncate(start);
-        return Err(if varlena_kind(kind) {
-            oversize(datum)
-        } else {
-            Oversize { bytes: room, sha256: [0; 32] }
-        });
-    }
-    Ok(())
-}
-
-fn varlena_kind(kind: &Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Text
-            | Kind::Bytea
-            | Kind::Json
-            | Kind::Jsonb(_)
-            | Kind::Array(_)
-            | Kind::Composite
-            | Kind::Numeric(_)
-    )
+    if out.len() > limit { Err(TooLarge) } else { Ok(()) }
 }
 
 /// The bytes of a varlena value, fetched and uncompressed.
-fn detoasted<'a>(datum: pg_sys::Datum, limit: usize) -> Result<&'a [u8], Oversize> {
+fn detoasted<'a>(datum: pg_sys::Datum, limit: usize) -> Result<&'a [u8], TooLarge> {
+    check_size(datum, limit)?;
     // SAFETY: the datum is a varlena value; a detoasted copy lives in the current context, which
     // outlives the row being encoded.
-    unsafe {
-        let pointer: *mut pg_sys::varlena = datum.cast_mut_ptr();
-        if varlena::varsize_any(pointer) > limit
-            || (varlena::varatt_is_1b_e(pointer) || varlena::varatt_is_4b_c(pointer))
-                && pg_sys::toast_raw_datum_size(datum) > limit
-        {
-            return Err(oversize(datum));
-        }
-        Ok(varlena::varlena_to_byte_slice(pg_sys::pg_detoast_datum_packed(pointer)))
-    }
+    unsafe { Ok(varlena::varlena_to_byte_slice(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr()))) }
 }
 
-/// Describes a varlena value that is too large to keep.
+/// A varlena value, fetched, uncompressed and with a header of four bytes.
+fn flattened(datum: pg_sys::Datum, limit: usize) -> Result<pg_sys::Datum, TooLarge> {
+    check_size(datum, limit)?;
+    // SAFETY: as above.
+    unsafe { Ok(pg_sys::Datum::from(pg_sys::pg_detoast_datum(datum.cast_mut_ptr()))) }
+}
+
+/// The bytes of a value of fixed length passed by reference.
+fn fixed<'a>(datum: pg_sys::Datum, length: usize) -> &'a [u8] {
+    // SAFETY: the datum points at a value of a type of this length inside a live tuple.
+    unsafe { std::slice::from_raw_parts(datum.cast_mut_ptr::<u8>(), length) }
+}
+
+/// Describes a varlena value that is too large to keep; no other can be.
 fn oversize(datum: pg_sys::Datum) -> Oversize {
     // SAFETY: the datum is a varlena value; a copy made here is freed here.
     unsafe {
@@ -320,27 +298,35 @@ fn write_array(
     datum: pg_sys::Datum,
     out: &mut Vec<u8>,
     limit: usize,
-) -> Result<(), Oversize> {
-    let start = out.len();
-    detoasted(datum, limit.saturating_sub(start))?;
+) -> Result<(), TooLarge> {
+    let room = limit.saturating_sub(out.len());
+    let flat = flattened(datum, room)?;
     // SAFETY: a complete array value; after its header come ndim sizes and ndim lower bounds.
     unsafe {
-        let flat: *mut pg_sys::ArrayType = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast();
-        let ndim = (*flat).ndim as usize;
-        let numbers: *const i32 = flat.cast::<u8>().add(size_of::<pg_sys::ArrayType>()).cast();
+        let header: *mut pg_sys::ArrayType = flat.cast_mut_ptr();
+        let ndim = (*header).ndim as usize;
+        let numbers: *const i32 = header.cast::<u8>().add(size_of::<pg_sys::ArrayType>()).cast();
         let sizes = std::slice::from_raw_parts(numbers, ndim);
         let bounds = std::slice::from_raw_parts(numbers.add(ndim), ndim);
+        if ndim == 0 {
+            out.extend_from_slice(b"[]");
+            return Ok(());
+        }
         // A nested JSON array stands for one more dimension, so elements that are arrays themselves
         // (json may be) need the literal; so do lower bounds other than 1.
-        let nested = matches!(array.element, Kind::Json | Kind::Jsonb(_) | Kind::Array(_) | Kind::Composite);
-        if nested && !matches!(array.element, Kind::Composite) || bounds.iter().any(|&bound| bound != 1) {
-            let _pinned = Pinned::new();
-            json::string(array.literal.call(pg_sys::Datum::from(flat)), out);
+        let shifted = bounds.iter().any(|&bound| bound != 1);
+        let literal = match array.element {
+            Kind::Json | Kind::Jsonb(_) | Kind::Array(_) => true,
+            Kind::Composite | Kind::Other(_) => shifted,
+            _ => false,
+        };
+        if literal {
+            json::string(array.literal.text(flat, room)?, out);
             return Ok(());
         }
         let (mut datums, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
         pg_sys::deconstruct_array(
-            flat,
+            header,
             array.type_oid,
             i32::from(array.length),
             array.by_value,
@@ -349,17 +335,25 @@ fn write_array(
             &mut nulls,
             &mut count,
         );
-        if count == 0 {
-            out.extend_from_slice(b"[]");
-            return Ok(());
-        }
         let values: Vec<Value> =
             (0..count as usize).map(|i| Value { datum: *datums.add(i), null: *nulls.add(i) }).collect();
-        write_dimension(&array.element, sizes, &values, out, limit).map_err(|_| {
-            out.truncate(start);
-            oversize(datum)
-        })
+        if !shifted {
+            return write_dimension(&array.element, sizes, &values, out, limit);
+        }
+        let mut text = Vec::new();
+        for (size, bound) in sizes.iter().zip(bounds) {
+            let _ = write!(text, "[{bound}:{}]", i64::from(*bound) + i64::from(*size) - 1);
+        }
+        text.push(b'=');
+        write_literal(&array.element, sizes, &values, &mut text, room)?;
+        json::string(&text, out);
+        Ok(())
     }
+}
+
+/// `values` cut into as many equal parts as the outermost of the dimensions has.
+fn parts<'a>(sizes: &[i32], values: &'a [Value]) -> std::slice::Chunks<'a, Value> {
+    values.chunks((values.len() / sizes[0].max(1) as usize).max(1))
 }
 
 fn write_dimension(
@@ -368,10 +362,9 @@ fn write_dimension(
     values: &[Value],
     out: &mut Vec<u8>,
     limit: usize,
-) -> Result<(), Oversize> {
+) -> Result<(), TooLarge> {
     out.push(b'[');
-    let each = values.len() / sizes[0] as usize;
-    for (i, part) in values.chunks(each).enumerate() {
+    for (i, part) in parts(sizes, values).enumerate() {
         if i > 0 {
             out.push(b',');
         }
@@ -387,13 +380,41 @@ fn write_dimension(
     Ok(())
 }
 
-fn write_composite(datum: pg_sys::Datum, out: &mut Vec<u8>, limit: usize) -> Result<(), Oversize> {
-    let start = out.len();
-    detoasted(datum, limit.saturating_sub(start))?;
+/// The braces of an array literal: not by the output function, which follows search_path, lc_monetary
+/// and other settings where this does not.
+fn write_literal(
+    kind: &Kind,
+    sizes: &[i32],
+    values: &[Value],
+    text: &mut Vec<u8>,
+    limit: usize,
+) -> Result<(), TooLarge> {
+    let mut element = Vec::new();
+    text.push(b'{');
+    for (i, part) in parts(sizes, values).enumerate() {
+        if i > 0 {
+            text.push(b',');
+        }
+        if sizes.len() > 1 {
+            write_literal(kind, &sizes[1..], part, text, limit)?;
+        } else if part[0].null {
+            text.extend_from_slice(b"NULL");
+        } else {
+            element.clear();
+            write(kind, part[0].datum, &mut element, limit.saturating_sub(text.len()))?;
+            json::array_element(&element, text);
+        }
+    }
+    text.push(b'}');
+    Ok(())
+}
+
+fn write_composite(datum: pg_sys::Datum, out: &mut Vec<u8>, limit: usize) -> Result<(), TooLarge> {
+    let flat = flattened(datum, limit.saturating_sub(out.len()))?;
     // SAFETY: a complete composite value carries its type; the descriptor is a palloc'd copy. Both
     // live in the current context.
     unsafe {
-        let header: pg_sys::HeapTupleHeader = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast();
+        let header: pg_sys::HeapTupleHeader = flat.cast_mut_ptr();
         let fields = (*header).t_choice.t_datum;
         let descriptor = pg_sys::lookup_rowtype_tupdesc_copy(fields.datum_typeid, fields.datum_typmod);
         let mut tuple = pg_sys::HeapTupleData {
@@ -418,55 +439,9 @@ fn write_composite(datum: pg_sys::Datum, out: &mut Vec<u8>, limit: usize) -> Res
                 continue;
             }
             let kind = Kind::of_type_in(attribute.type_oid, pg_sys::CurrentMemoryContext);
-            write(&kind, value.datum, out, limit).map_err(|_| {
-                out.truncate(start);
-                oversize(datum)
-            })?;
+            write(&kind, value.datum, out, limit)?;
         }
         out.push(b'}');
     }
     Ok(())
-}
-
-/// Fixed output settings while this value lives: ISO dates in UTC, shortest exact floats, hex bytea.
-struct Pinned {
-    date_style: i32,
-    interval_style: i32,
-    extra_float_digits: i32,
-    bytea_output: i32,
-    time_zone: *mut pg_sys::pg_tz,
-}
-
-impl Pinned {
-    fn new() -> Self {
-        // SAFETY: backend-local variables of this only thread; UTC is built in, so pg_tzset finds it.
-        unsafe {
-            Self {
-                date_style: std::ptr::replace(&raw mut pg_sys::DateStyle, pg_sys::USE_ISO_DATES as i32),
-                interval_style: std::ptr::replace(
-                    &raw mut pg_sys::IntervalStyle,
-                    pg_sys::INTSTYLE_POSTGRES as i32,
-                ),
-                extra_float_digits: std::ptr::replace(&raw mut pg_sys::extra_float_digits, 1),
-                bytea_output: super::ffi::swap_bytea_output(super::ffi::BYTEA_OUTPUT_HEX),
-                time_zone: std::ptr::replace(
-                    &raw mut pg_sys::session_timezone,
-                    pg_sys::pg_tzset(c"GMT".as_ptr()),
-                ),
-            }
-        }
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        // SAFETY: puts back what `new` found.
-        unsafe {
-            pg_sys::DateStyle = self.date_style;
-            pg_sys::IntervalStyle = self.interval_style;
-            pg_sys::extra_float_digits = self.extra_float_digits;
-            super::ffi::swap_bytea_output(self.bytea_output);
-            pg_sys::session_timezone = self.time_zone;
-        }
-    }
 }

@@ -41,6 +41,62 @@ pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Appends sixteen bytes as the JSON string of a uuid.
+pub fn uuid(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    for (i, byte) in bytes.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            out.push(b'-');
+        }
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
+    }
+    out.push(b'"');
+}
+
+/// Appends a value of type "char" as PostgreSQL 16 and newer write it: bytes that are no character of
+/// their own in octal.
+pub fn single_byte(byte: u8, out: &mut Vec<u8>) {
+    match byte {
+        0 => out.extend_from_slice(b"\"\""),
+        1..=127 => string(&[byte], out),
+        _ => {
+            let _ = write!(out, "\"\\\\{byte:03o}\"");
+        }
+    }
+}
+
+/// Appends an element to the literal of an array, given as the JSON this module made of it.
+pub fn array_element(json: &[u8], literal: &mut Vec<u8>) {
+    let [b'"', inner @ .., b'"'] = json else {
+        literal.extend_from_slice(json);
+        return;
+    };
+    literal.push(b'"');
+    let mut i = 0;
+    while i < inner.len() {
+        let (byte, taken) = match inner[i..] {
+            [b'\\', b'u', a, b, c, d, ..] => {
+                let unit =
+                    std::str::from_utf8(&[a, b, c, d]).ok().and_then(|h| u8::from_str_radix(h, 16).ok());
+                (unit.unwrap_or(b'?'), 6)
+            }
+            [b'\\', b'n', ..] => (b'\n', 2),
+            [b'\\', b'r', ..] => (b'\r', 2),
+            [b'\\', b't', ..] => (b'\t', 2),
+            [b'\\', escaped, ..] => (escaped, 2),
+            _ => (inner[i], 1),
+        };
+        if matches!(byte, b'"' | b'\\') {
+            literal.push(b'\\');
+        }
+        literal.push(byte);
+        i += taken;
+    }
+    literal.push(b'"');
+}
+
 /// Appends a number in PostgreSQL's numeric notation; NaN and infinities as strings.
 pub fn number(text: &[u8], out: &mut Vec<u8>) {
     if text.iter().any(|byte| byte.is_ascii_alphabetic()) {
@@ -87,9 +143,13 @@ pub fn float<F: Float>(value: F, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether valid JSON text can also be read as jsonb: jsonb has no `\u0000`, no lone surrogates and
-/// no number out of numeric's range (10^131072; here, more cautiously, exponents of up to four digits).
+/// Deepest nesting of a json value that is passed on as JSON; reading jsonb recurses.
+const DEEPEST: usize = 1000;
+
+/// Whether valid JSON text can also be read as jsonb: jsonb has no `\u0000`, no lone surrogates, no
+/// number that numeric has not, and is not nested deeper than the stack of its reader allows.
 pub fn fits_jsonb(text: &[u8]) -> bool {
+    let mut depth = 0_usize;
     let mut i = 0;
     while i < text.len() {
         match text[i] {
@@ -102,18 +162,58 @@ pub fn fits_jsonb(text: &[u8]) -> bool {
                 while i < text.len() && matches!(text[i], b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-') {
                     i += 1;
                 }
-                let digits = &text[start..i];
-                let exponent = digits.iter().position(|b| matches!(b, b'e' | b'E'));
-                if exponent.is_some_and(|at| digits.len() - at > 6) || digits.len() > 16_000 {
+                if !fits_numeric(&text[start..i]) {
                     return false;
                 }
                 continue;
             }
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > DEEPEST {
+                    return false;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
         i += 1;
     }
     true
+}
+
+/// Whether numeric holds an unsigned JSON number: up to 131072 digits before the point, 16383 after.
+fn fits_numeric(digits: &[u8]) -> bool {
+    let (mantissa, exponent) = match digits.iter().position(|b| matches!(b, b'e' | b'E')) {
+        None => (digits, 0),
+        Some(at) => {
+            let exponent = std::str::from_utf8(&digits[at + 1..]).unwrap_or_default().parse::<i64>();
+            (&digits[..at], exponent.unwrap_or(i64::MAX / 2))
+        }
+    };
+    let whole = mantissa.iter().position(|&b| b == b'.').unwrap_or(mantissa.len());
+    let fraction = mantissa.len().saturating_sub(whole + 1);
+    whole as i64 + exponent <= 131_072 && fraction as i64 - exponent <= 16_383
+}
+
+/// Bytes JSON text takes as jsonb, or somewhat more: an element of an array or object has an entry of
+/// four bytes, a number takes at least eight.
+pub fn jsonb_size(text: &[u8]) -> usize {
+    let mut size = text.len();
+    let mut i = 0;
+    while i < text.len() {
+        match text[i] {
+            b'"' => {
+                i += 1;
+                while i < text.len() && text[i] != b'"' {
+                    i += if text[i] == b'\\' { 2 } else { 1 };
+                }
+            }
+            b',' | b'[' | b'{' => size += 12,
+            _ => {}
+        }
+        i += 1;
+    }
+    size
 }
 
 /// Position of the closing quote; none where the string holds what jsonb refuses.
@@ -183,12 +283,67 @@ mod tests {
 
     #[test]
     fn json_that_jsonb_refuses_is_recognised() {
-        for good in [r#"{"a":[1,2.5e10,"\u00e9 \ud83d\ude00"]}"#, r#""a\\u0000""#, "null", "-1", "[]"] {
+        let tiny = format!("0.{}1e-9000", "0".repeat(9000));
+        let (deep, deeper) = (nested(DEEPEST), nested(DEEPEST + 1));
+        for good in [
+            r#"{"a":[1,2.5e10,"\u00e9 \ud83d\ude00"]}"#,
+            r#""a\\u0000""#,
+            "null",
+            "-1",
+            "[]",
+            "1e+99999",
+            "1e131071",
+            "1e-16383",
+            &deep,
+        ] {
             assert!(fits_jsonb(good.as_bytes()), "{good}");
         }
-        for bad in [r#""\u0000""#, r#"{"a":"\ud800"}"#, r#""\udc00\ud800""#, r#""\ud800\u0041""#, "1e999999"]
-        {
+        for bad in [
+            r#""\u0000""#,
+            r#"{"a":"\ud800"}"#,
+            r#""\udc00\ud800""#,
+            r#""\ud800\u0041""#,
+            "1e999999",
+            "[1e99999999999999999999]",
+            "1e131072",
+            "1e-16384",
+            &tiny,
+            &deeper,
+        ] {
             assert!(!fits_jsonb(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    fn nested(depth: usize) -> String {
+        "[".repeat(depth) + &"]".repeat(depth)
+    }
+
+    #[test]
+    fn small_elements_weigh_more_as_jsonb() {
+        assert!(jsonb_size(b"[1,2,3]") >= 4 + 3 * 12);
+        assert_eq!(jsonb_size(br#""a,\",[,{""#), 10);
+    }
+
+    #[test]
+    fn uuids_single_bytes_and_array_elements() {
+        assert_eq!(
+            made(|o| uuid(
+                &[0xa0, 0xee, 0xbc, 0x99, 0x9c, 0x0b, 0x4e, 0xf8, 0xbb, 0x6d, 1, 2, 3, 4, 5, 6],
+                o
+            )),
+            "\"a0eebc99-9c0b-4ef8-bb6d-010203040506\""
+        );
+        assert_eq!(made(|o| single_byte(0, o)), "\"\"");
+        assert_eq!(made(|o| single_byte(b'"', o)), r#""\"""#);
+        assert_eq!(made(|o| single_byte(0xc3, o)), r#""\\303""#);
+        for (json, literal) in [
+            ("1.50", "1.50"),
+            ("null", "null"),
+            (r#""""#, r#""""#),
+            (r#""null""#, r#""null""#),
+            (r#""a\"b\\c\n\t\u0001é""#, "\"a\\\"b\\\\c\n\t\u{1}é\""),
+        ] {
+            assert_eq!(made(|o| array_element(json.as_bytes(), o)), literal);
         }
     }
 }

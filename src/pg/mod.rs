@@ -10,6 +10,7 @@ pub mod invalidation;
 pub mod json;
 pub mod lookup;
 pub mod memory;
+mod output;
 pub mod security;
 pub mod session;
 pub mod settings;
