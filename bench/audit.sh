@@ -116,7 +116,7 @@ compare toast "UPDATE of an int beside 50 kB of text" audited_toast 1000 0.02 _t
 empty_logs
 run "UPDATE audited SET quantity = quantity + 1"
 run "UPDATE plpgsql SET quantity = quantity + 1"
-ours=$(in_bench "SELECT ($(log_of audited)) / $rows") theirs=$(in_bench "SELECT ($(log_of plpgsql)) / $rows")
+ours=$(in_bench "SELECT (($(log_of audited)) / $rows)::bigint") theirs=$(in_bench "SELECT ($(log_of plpgsql)) / $rows")
 row "log bytes a row, one-column UPDATE" "$ours" "$theirs" "$(quotient "$ours" "$theirs")" 0.30
 for table in plain audited plpgsql; do wal[${#wal[@]}]=$(wal_of "$table" "UPDATE ${table}_toast SET counter = counter + 1"); done
 row "WAL bytes a row beside 50 kB of text" $(((wal[1] - wal[0]) / 1000)) $(((wal[2] - wal[0]) / 1000)) "$(quotient $((wal[1] - wal[0])) $((wal[2] - wal[0])))" "1 kB"
