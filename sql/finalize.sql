@@ -17,8 +17,26 @@ BEGIN
 END
 $$;
 
+-- The one exception. CREATE TABLE ... PARTITION OF copies the trigger and asks whether the role that makes
+-- the partition may execute its function; the owner of a table that somebody else enabled must stay able
+-- to make partitions. Called otherwise it does nothing, and without USAGE on the schema nobody can name it.
+GRANT EXECUTE ON FUNCTION architect.stamp_row() TO PUBLIC;
+
 -- The docstrings of the functions, so that \df+ is a manual: written by scripts/comments.
 -- BEGIN generated comments
+COMMENT ON FUNCTION architect.add_standard_columns IS
+'Adds the usual columns to a table where they are missing, and keeps them: created_at, updated_at
+(timestamptz), created_by, updated_by (text: architect.actor, else the session''s role) and version
+(bigint, one more with each change).
+
+Arguments: table_name; for each column whether to have it (false leaves a column alone, it does not
+take it away); clock and only_if_changed as in enable_updated_at. A column of that name that is there
+is used as it is; the types of enable_updated_at, text or varchar, and integer or bigint are accepted.
+INSERT takes what the statement says, else the columns'' defaults. UPDATE can neither change
+created_at and created_by nor choose version and updated_by. Existing rows get the time of this call
+as updated_at and 1 as version; who and when they were created by is not known and stays null.
+Returns and errors as enable_updated_at.
+Lock: as enable_updated_at. Adding the columns rewrites nothing. Privilege: ownership of the table.';
 COMMENT ON FUNCTION architect.architect_version IS
 'The version of the loaded library, as in db_architect.control.';
 COMMENT ON FUNCTION architect.audit_coverage IS
@@ -47,6 +65,17 @@ COMMENT ON FUNCTION architect.disable_audit_schema IS
 
 Returns one row for each table: disabled, skipped, or refused with the reason.
 Errors: 3F000 no such schema. Lock and privilege as for disable_audit.';
+COMMENT ON FUNCTION architect.disable_updated_at IS
+'Stops keeping a table''s updated_at column, and undoes what enable_updated_at did.
+
+Arguments: table_name; drop_column, whether a column that enable_updated_at added is dropped. By
+default it stays, with its values and default. A default that was set on a column found without one
+is dropped. Other columns kept by add_standard_columns are kept on.
+Returns one row for each column and table concerned: disabled, kept, dropped, or skipped where
+nothing was enabled.
+Errors: 42501 not the owner; 2BP01 a column to drop that other objects depend on.
+Lock: ACCESS EXCLUSIVE on the table and its partitions; none if there is nothing to do. Privilege:
+ownership of the table.';
 COMMENT ON FUNCTION architect.enable_audit IS
 'Records every change of a table''s rows in architect.audit_log, from the next statement on.
 
@@ -72,6 +101,24 @@ reason.
 Errors: 3F000 no such schema; 42704 no such table in except_tables; 42501 new_tables without owning
 the schema; 22023 invalid option. Lock: SHARE ROW EXCLUSIVE on each table, kept to the end of the
 transaction. Privilege: ownership of the tables.';
+COMMENT ON FUNCTION architect.enable_updated_at IS
+'Keeps a column of a table at the time of each row''s last change, by a trigger that fires after every
+other BEFORE trigger.
+
+Arguments: table_name, an ordinary or partitioned table; column_name, a timestamptz or timestamp
+column (a timestamp gets the time in the session''s time zone); add_column, whether to add the column
+where the table has none of that name, as timestamptz NOT NULL; clock, ''transaction'' (now()),
+''statement'' or ''wall''; only_if_changed, whether an UPDATE that changes no value leaves the column
+alone. An UPDATE that sets the column itself and nothing else keeps the value it set if
+only_if_changed is true; otherwise the clock''s time replaces whatever the UPDATE set. On INSERT the
+column''s default counts: where there is none, it is set to the clock''s function.
+Returns one row for each column and table concerned: added, default set, enabled, exists, changed,
+repaired, merged or skipped. A second call with other options changes them.
+Errors: 42703 no such column; 42804 a column of another type; 42809 not an ordinary or partitioned
+table, a temporary table, a generated column; 42501 not the owner, or a system catalog; 22023 invalid
+clock.
+Lock: SHARE ROW EXCLUSIVE on the table and its partitions; ACCESS EXCLUSIVE for a moment if a column
+or a default is added; none if there is nothing to do. Privilege: ownership of the table.';
 COMMENT ON FUNCTION architect.grant_access IS
 'Lets a role use db_architect.
 
@@ -81,10 +128,28 @@ admin (all functions, among them maintenance and seals). No level lets a role wr
 Returns one row for each privilege granted.
 Errors: 42704 no such role; 22023 no such level; 42501 not allowed to grant.
 Lock: none. Privilege: of the extension''s owner, or a superuser.';
+COMMENT ON FUNCTION architect.remove_standard_columns IS
+'Stops keeping every column of a table that add_standard_columns or enable_updated_at keeps.
+
+Arguments: table_name; drop_columns, whether the columns that were added are dropped. By default they
+stay, with their values and defaults.
+Returns, errors, lock and privilege as disable_updated_at.';
 COMMENT ON FUNCTION architect.revoke_access IS
 'Takes from a role what grant_access gave it, at any level.
 
 Returns one row for each privilege revoked.
 Errors: 42704 no such role; 42501 not allowed to revoke.
 Lock: none. Privilege: of the extension''s owner, or a superuser.';
+COMMENT ON FUNCTION architect.updated_at_statistics IS
+'What the updated_at trigger remembers in this session: none of it grows with the rows updated.
+
+Returns one row: triggers with a plan of their columns.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON FUNCTION architect.updated_at_tables IS
+'What is enabled where: one row for each column that a trigger of ours keeps.
+
+Returns: table_name; column_name, as it is called now; kept_as, what for (created_at, updated_at,
+created_by, updated_by, version); clock; only_if_changed; trigger_name; status, ''ok'' or what is wrong
+and what to do about it. Partitions are not listed apart from their table.
+Lock: none. Privilege: EXECUTE. Reads the catalogue only, assigns no transaction id.';
 -- END generated comments

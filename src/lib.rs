@@ -16,11 +16,13 @@ mod catalog;
 mod error;
 mod guc;
 mod pg;
+mod updated_at;
 
 ::pgrx::pg_module_magic!(name, version);
 
 extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
 extension_sql_file!("../sql/capture.sql", name = "capture", requires = ["schema"]);
+extension_sql_file!("../sql/updated_at.sql", name = "updated_at", requires = ["schema"]);
 
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 

@@ -20,6 +20,7 @@ const READER: &[&str] = &[
     "audit_history",
     "capture_statistics",
     "maintenance_log",
+    "updated_at_statistics",
     "updated_at_tables",
     "verify_audit_log",
 ];
@@ -33,8 +34,8 @@ const OPERATOR: &[&str] = &[
     "enable_audit",
     "enable_audit_schema",
     "enable_updated_at",
+    "remove_standard_columns",
     "revert_changes",
-    "set_updated_at",
 ];
 
 impl Level {

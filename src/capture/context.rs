@@ -37,6 +37,8 @@ struct Stored {
 #[derive(Default)]
 pub struct Contexts {
     now: Facts,
+    /// Count of assignments the settings in `now` were read at.
+    assignments: u64,
     stored: HashMap<Facts, Stored>,
     /// Number and time of the entry of `stored` that stands for `now`, while nothing changed.
     current: Option<(i64, i64)>,
@@ -78,7 +80,9 @@ impl Contexts {
 
     /// Brings `now` up to date; forgets `current` if anything differs.
     fn refresh(&mut self) {
-        if settings::take_assigned() {
+        let assignments = settings::assignments();
+        if self.assignments != assignments {
+            self.assignments = assignments;
             self.now.actor = guc::ACTOR.get();
             self.now.correlation_id = guc::CORRELATION_ID.get();
             self.now.context = guc::CONTEXT.get();

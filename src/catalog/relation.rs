@@ -110,6 +110,43 @@ impl Relation {
     }
 }
 
+/// A relation as it is, whoever owns it; none where it does not exist.
+pub fn describe(relid: pg_sys::Oid) -> Result<Option<Relation>> {
+    let (Some(schema), Some(name)) = (lookup::relation_schema(relid), lookup::relation_name(relid)) else {
+        return Ok(None);
+    };
+    let facts = spi::read(
+        "SELECT c.relkind, c.relispartition FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) $1",
+        &[relid.into()],
+        |row| Ok((row.get::<i8>(1)?.unwrap_or_default(), row.get::<bool>(2)?.unwrap_or_default())),
+    )?;
+    Ok(facts.first().map(|&(kind, is_partition)| Relation {
+        oid: relid,
+        partitioned: kind == b'p' as i8,
+        is_partition,
+        schema,
+        name,
+    }))
+}
+
+/// Tables that inherit from a table without being its partitions, directly or not.
+pub fn inheriting(relid: pg_sys::Oid) -> Result<Vec<pg_sys::Oid>> {
+    spi::read(
+        "WITH RECURSIVE below AS (
+             SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i WHERE i.inhparent OPERATOR(pg_catalog.=) $1
+             UNION
+             SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i
+               JOIN below AS b ON i.inhparent OPERATOR(pg_catalog.=) b.inhrelid)
+         SELECT c.oid FROM below AS b
+           JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) b.inhrelid
+          WHERE NOT c.relispartition AND c.relkind OPERATOR(pg_catalog.=) 'r'
+          ORDER BY c.oid",
+        &[relid.into()],
+        |row| row.get::<pg_sys::Oid>(1),
+    )
+    .map(|rows| rows.into_iter().flatten().collect())
+}
+
 /// Every partition below a partitioned table, at any level.
 pub fn partitions(relid: pg_sys::Oid) -> Result<Vec<pg_sys::Oid>> {
     spi::read_now(

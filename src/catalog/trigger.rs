@@ -18,6 +18,7 @@ pub struct Trigger {
 }
 
 pub const TYPE_ROW: i16 = 1;
+pub const TYPE_BEFORE: i16 = 2;
 pub const TYPE_INSERT: i16 = 4;
 pub const TYPE_DELETE: i16 = 8;
 pub const TYPE_UPDATE: i16 = 16;
@@ -50,4 +51,43 @@ pub fn calling(function: &str) -> Result<Vec<Trigger>> {
             })
         },
     )
+}
+
+/// A trigger's arguments.
+pub fn arguments(trigger: pg_sys::Oid) -> Result<Vec<String>> {
+    let packed: Option<Vec<u8>> = spi::read(
+        "SELECT t.tgargs FROM pg_catalog.pg_trigger AS t WHERE t.oid OPERATOR(pg_catalog.=) $1",
+        &[trigger.into()],
+        |row| row.get::<Vec<u8>>(1),
+    )?
+    .into_iter()
+    .flatten()
+    .next();
+    // Each argument ends with a zero byte.
+    let mut arguments: Vec<String> = packed
+        .unwrap_or_default()
+        .split(|byte| *byte == 0)
+        .map(|argument| String::from_utf8_lossy(argument).into_owned())
+        .collect();
+    arguments.pop();
+    Ok(arguments)
+}
+
+/// Names of the BEFORE UPDATE row triggers of some relations, save those that run `function` of schema
+/// architect.
+pub fn other_before_update(relations: &[pg_sys::Oid], function: &str) -> Result<Vec<String>> {
+    spi::read(
+        "SELECT DISTINCT t.tgname::pg_catalog.text
+           FROM pg_catalog.pg_trigger AS t
+           JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
+           JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+          WHERE t.tgrelid OPERATOR(pg_catalog.=) ANY ($1)
+            AND (t.tgtype OPERATOR(pg_catalog.&) $2) OPERATOR(pg_catalog.=) $2
+            AND NOT t.tgisinternal
+            AND NOT (n.nspname OPERATOR(pg_catalog.=) 'architect'
+                     AND p.proname OPERATOR(pg_catalog.=) $3::pg_catalog.name)",
+        &[relations.to_vec().into(), (TYPE_ROW | TYPE_BEFORE | TYPE_UPDATE).into(), function.into()],
+        |row| row.get::<String>(1),
+    )
+    .map(|names| names.into_iter().flatten().collect())
 }

@@ -46,6 +46,16 @@ pub fn relation_name(relid: pg_sys::Oid) -> Option<String> {
     }
 }
 
+/// Name of a relation's attribute; none where there is no such attribute. A dropped one has a name that
+/// no column has.
+pub fn attribute_name(relid: pg_sys::Oid, number: i16) -> Option<String> {
+    // SAFETY: with missing_ok the function returns null instead of raising an error.
+    unsafe {
+        let name = pg_sys::get_attname(relid, number, true);
+        if name.is_null() { None } else { Some(string_from(name)) }
+    }
+}
+
 /// Name of the schema a relation is in.
 pub fn relation_schema(relid: pg_sys::Oid) -> Option<String> {
     // SAFETY: returns InvalidOid for an unknown OID, never an error.
@@ -59,6 +69,12 @@ pub fn schema_name(schema: pg_sys::Oid) -> Option<String> {
         let name = pg_sys::get_namespace_name(schema);
         if name.is_null() { None } else { Some(string_from(name)) }
     }
+}
+
+/// A type as SQL spells it, `character varying(20)`; for messages.
+pub fn type_name(type_oid: pg_sys::Oid, typmod: i32) -> String {
+    // SAFETY: returns a palloc'd string for any OID, "???" for an unknown one.
+    unsafe { string_from(pg_sys::format_type_with_typemod(type_oid, typmod)) }
 }
 
 /// `schema.name`, each part quoted where it must be.

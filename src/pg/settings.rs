@@ -1,4 +1,4 @@
-//! Text settings that tell cheaply whether any of them was assigned since the last look.
+//! Text settings that tell cheaply whether any of them was assigned since a reader last looked.
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::pg_sys;
@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, CString};
 
 thread_local! {
-    static ASSIGNED: Cell<bool> = const { Cell::new(true) };
+    static ASSIGNMENTS: Cell<u64> = const { Cell::new(1) };
 }
 
 /// A text setting any role may set.
@@ -41,12 +41,14 @@ impl TextSetting {
 }
 
 unsafe extern "C-unwind" fn note_assignment(_value: *const std::ffi::c_char, _extra: *mut std::ffi::c_void) {
-    ASSIGNED.with(|assigned| assigned.set(true));
+    ASSIGNMENTS.with(|count| count.set(count.get() + 1));
 }
 
-/// Whether any text setting was assigned, reset or rolled back since the last call.
-pub fn take_assigned() -> bool {
-    ASSIGNED.with(|assigned| assigned.replace(false))
+/// How often a text setting was assigned, reset or rolled back in this session. Never 0, so that a
+/// reader that remembers 0 has not read yet.
+#[inline]
+pub fn assignments() -> u64 {
+    ASSIGNMENTS.with(Cell::get)
 }
 
 /// Makes `SET prefix.unknown = ...` an error instead of a silent placeholder.

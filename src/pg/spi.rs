@@ -9,6 +9,13 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::spi::SpiHeapTupleData;
 
+/// Runs `work` under a snapshot taken now: `read*` within it see what this statement has done and what
+/// others committed while it waited for a lock.
+pub fn with_fresh_snapshot<R>(work: impl FnOnce() -> R) -> R {
+    let _fresh = FreshSnapshot::push();
+    work()
+}
+
 /// First column of the first row, none if there is no row or it is null. Read only.
 pub fn read_one<T: FromDatum + IntoDatum>(query: &str, arguments: &[DatumWithOid]) -> Option<T> {
     read(query, arguments, |row| row.get::<T>(1)).ok().and_then(|rows| rows.into_iter().next().flatten())

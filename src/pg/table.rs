@@ -16,7 +16,11 @@ pub struct Table {
 pub struct Attribute {
     pub name: String,
     pub type_oid: pg_sys::Oid,
+    /// Length or precision as in `varchar(20)` and `timestamptz(3)`, as PostgreSQL encodes it; -1: none.
+    pub typmod: i32,
     pub dropped: bool,
+    /// A generated column, stored or not: computed after BEFORE triggers ran.
+    pub generated: bool,
     /// A generated column whose value is not stored (PostgreSQL 18): null inside triggers.
     pub virtual_generated: bool,
     pub storage: Storage,
@@ -179,6 +183,8 @@ pub(super) fn attributes_of(descriptor: pg_sys::TupleDesc) -> Vec<Attribute> {
                 Attribute {
                     name: string_from((*form).attname.data.as_ptr()),
                     type_oid: (*form).atttypid,
+                    typmod: (*form).atttypmod,
+                    generated: (*form).attgenerated != 0,
                     dropped: (*form).attisdropped,
                     virtual_generated: (*form).attgenerated == b'v' as std::ffi::c_char,
                     storage: Storage { length: (*form).attlen, by_value: (*form).attbyval },

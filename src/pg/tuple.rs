@@ -1,6 +1,9 @@
-//! Rows as PostgreSQL holds them: taking them apart, comparing values by their stored image.
+//! Rows as PostgreSQL holds them: taking them apart, comparing values by their stored image, making
+//! another version of one.
 
+use super::append::varlena_from;
 use super::ffi::unguarded;
+use super::trigger::NewTuple;
 use pgrx::pg_sys;
 use pgrx::varlena;
 
@@ -31,9 +34,22 @@ impl Value {
     pub fn is_null(self) -> bool {
         self.null
     }
+
+    /// The value of an int8, timestamp or timestamptz column.
+    #[inline]
+    pub fn as_i64(self) -> Option<i64> {
+        (!self.null).then(|| self.datum.value() as i64)
+    }
+
+    /// The value of an int4 column.
+    #[inline]
+    pub fn as_i32(self) -> Option<i32> {
+        (!self.null).then(|| self.datum.value() as i32)
+    }
 }
 
-/// A row taken apart; kept from row to row for its memory.
+/// A row taken apart; kept from row to row for its memory. Values stored by reference point into the
+/// row: use them no longer than it lives.
 #[derive(Default)]
 pub struct Values {
     datums: Vec<pg_sys::Datum>,
@@ -46,6 +62,31 @@ impl Values {
         Value { datum: self.datums[index], null: self.nulls[index] }
     }
 
+    /// Puts a value of another version of the row, from the same column, in place.
+    #[inline]
+    pub fn put(&mut self, index: usize, value: Value) {
+        self.datums[index] = value.datum;
+        self.nulls[index] = value.null;
+    }
+
+    /// Sets an int8, timestamp or timestamptz column.
+    #[inline]
+    pub fn set_i64(&mut self, index: usize, value: i64) {
+        self.set(index, pg_sys::Datum::from(value));
+    }
+
+    /// Sets an int4 column.
+    #[inline]
+    pub fn set_i32(&mut self, index: usize, value: i32) {
+        self.set(index, pg_sys::Datum::from(value));
+    }
+
+    /// Sets a text or varchar column; the caller sees to a varchar's length.
+    pub fn set_text(&mut self, index: usize, value: &str) {
+        self.set(index, varlena_from(value.as_bytes()));
+    }
+
+    #[inline]
     pub(super) fn set(&mut self, index: usize, datum: pg_sys::Datum) {
         self.datums[index] = datum;
         self.nulls[index] = false;
@@ -88,6 +129,20 @@ impl Row<'_> {
             );
             values.datums.set_len(natts);
             values.nulls.set_len(natts);
+        }
+    }
+
+    /// This row with other values, as heap_modify_tuple makes it; `values` are this row's, changed.
+    pub fn rebuilt(&self, values: &mut Values) -> NewTuple {
+        let (datums, nulls) = values.arrays();
+        // SAFETY: one value for each attribute, of its type; identity and visibility of the row are
+        // carried over. The tuple is palloc'd in the context the trigger manager set for the row.
+        unsafe {
+            let tuple = pg_sys::heap_form_tuple(self.descriptor, datums, nulls);
+            (*(*tuple).t_data).t_ctid = (*(*self.tuple).t_data).t_ctid;
+            (*tuple).t_self = (*self.tuple).t_self;
+            (*tuple).t_tableOid = (*self.tuple).t_tableOid;
+            NewTuple(tuple)
         }
     }
 
