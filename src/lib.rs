@@ -15,12 +15,14 @@ mod capture;
 mod catalog;
 mod error;
 mod guc;
+mod maintenance;
 mod pg;
 
 ::pgrx::pg_module_magic!(name, version);
 
 extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
 extension_sql_file!("../sql/capture.sql", name = "capture", requires = ["schema"]);
+extension_sql_file!("../sql/maintenance.sql", name = "maintenance", requires = ["schema"]);
 
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 

@@ -20,6 +20,7 @@ const READER: &[&str] = &[
     "audit_history",
     "capture_statistics",
     "maintenance_log",
+    "maintenance_status",
     "updated_at_tables",
     "verify_audit_log",
 ];
