@@ -128,6 +128,18 @@ admin (all functions, among them maintenance and seals). No level lets a role wr
 Returns one row for each privilege granted.
 Errors: 42704 no such role; 22023 no such level; 42501 not allowed to grant.
 Lock: none. Privilege: of the extension''s owner, or a superuser.';
+COMMENT ON FUNCTION architect.maintenance_log IS
+'What the last runs of run_maintenance() did, the latest first.
+
+Arguments: runs, how many runs to show.
+Returns one row for each thing done, skipped or failed. Privilege: EXECUTE.';
+COMMENT ON FUNCTION architect.maintenance_status IS
+'Whether the upkeep is alive.
+
+Arguments: expected_every, how often a run should finish.
+Returns one row: when the last run started and when one last finished, how many steps failed in it,
+whether none finished within twice the expected time, and the pg_cron schedule, where pg_cron is
+installed in this database and schedule_maintenance() was called. Privilege: EXECUTE.';
 COMMENT ON FUNCTION architect.remove_standard_columns IS
 'Stops keeping every column of a table that add_standard_columns or enable_updated_at keeps.
 
@@ -140,6 +152,12 @@ COMMENT ON FUNCTION architect.revoke_access IS
 Returns one row for each privilege revoked.
 Errors: 42704 no such role; 42501 not allowed to revoke.
 Lock: none. Privilege: of the extension''s owner, or a superuser.';
+COMMENT ON FUNCTION architect.schedule_maintenance IS
+'Has pg_cron call run_maintenance() in this database, as the current role.
+
+Arguments: schedule, in cron''s notation, by pg_cron''s time zone. A second call changes the schedule.
+Returns one row: scheduled, changed or exists. Errors: 55000 pg_cron is not installed in this
+database; 22023 an invalid schedule, from pg_cron. Privilege: EXECUTE, and what pg_cron asks for.';
 COMMENT ON FUNCTION architect.updated_at_statistics IS
 'What the updated_at trigger remembers in this session: none of it grows with the rows updated.
 

@@ -1,6 +1,6 @@
 //! One error type: SQLSTATE, message, DETAIL and HINT by construction.
 
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
 /// An error on its way to `ereport(ERROR)`.
@@ -64,6 +64,42 @@ impl Error {
 
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    pub fn code(&self) -> PgSqlErrorCode {
+        self.code
+    }
+
+    /// Message and DETAIL in one line, for a log.
+    pub fn one_line(&self) -> String {
+        match &self.detail {
+            Some(detail) => format!("{}: {detail}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    /// The user or an administrator asked to stop: never to be taken for the failure of one step.
+    pub fn is_cancel(&self) -> bool {
+        matches!(
+            self.code,
+            PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+                | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
+                | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
+        )
+    }
+}
+
+impl From<CaughtError> for Error {
+    fn from(caught: CaughtError) -> Self {
+        let (CaughtError::PostgresError(report)
+        | CaughtError::ErrorReport(report)
+        | CaughtError::RustPanic { ereport: report, .. }) = caught;
+        Self {
+            code: report.sql_error_code(),
+            message: report.message().to_owned(),
+            detail: report.detail().map(str::to_owned),
+            hint: report.hint().map(str::to_owned),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod capture;
 mod catalog;
 mod error;
 mod guc;
+mod maintenance;
 mod pg;
 mod updated_at;
 
@@ -23,6 +24,7 @@ mod updated_at;
 extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
 extension_sql_file!("../sql/capture.sql", name = "capture", requires = ["schema"]);
 extension_sql_file!("../sql/updated_at.sql", name = "updated_at", requires = ["schema"]);
+extension_sql_file!("../sql/maintenance.sql", name = "maintenance", requires = ["schema"]);
 
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 

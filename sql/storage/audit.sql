@@ -122,6 +122,16 @@ CREATE INDEX audit_entry_time_idx ON architect.audit_entry USING brin (changed_a
 -- Never a refused row: what no month covers lands here until run_maintenance() moves it.
 CREATE TABLE architect.audit_entry_default PARTITION OF architect.audit_entry DEFAULT;
 
+-- How the log is kept: one row.
+CREATE TABLE architect.audit_setting (
+    one_row            boolean PRIMARY KEY DEFAULT true CHECK (one_row),
+    months_ahead       integer NOT NULL DEFAULT 3 CHECK (months_ahead BETWEEN 0 AND 120),
+    keep               interval,
+    action             text NOT NULL DEFAULT 'drop' CHECK (action IN ('drop', 'detach')),
+    require_seal       boolean NOT NULL DEFAULT true
+);
+INSERT INTO architect.audit_setting DEFAULT VALUES;
+
 -- Seals: a chain of hashes over what was committed (see seal_audit_log).
 CREATE TABLE architect.audit_seal (
     seal_id            bigint PRIMARY KEY,
@@ -186,7 +196,8 @@ SELECT e.audit_id,
  WHERE e.operation OPERATOR(pg_catalog.<>) 'K';
 
 REVOKE ALL ON architect.audit_origin, architect.audit_table, architect.audit_schema, architect.audit_relation,
-    architect.audit_context, architect.audit_entry, architect.audit_entry_default, architect.audit_seal,
+    architect.audit_context, architect.audit_entry, architect.audit_entry_default, architect.audit_setting,
+    architect.audit_seal,
     architect.audit_log FROM PUBLIC;
 REVOKE ALL ON SEQUENCE architect.audit_relation_id_seq, architect.audit_context_id_seq, architect.audit_id_seq FROM PUBLIC;
 
@@ -197,4 +208,5 @@ COMMENT ON TABLE architect.audit_relation IS 'Names, columns and key an audited 
 COMMENT ON TABLE architect.audit_table IS 'Audited tables and how each is recorded. Change it through enable_audit and disable_audit.';
 COMMENT ON TABLE architect.audit_schema IS 'Schemas whose new tables are audited as they are created.';
 COMMENT ON TABLE architect.audit_origin IS 'The clusters and databases this log was written in.';
+COMMENT ON TABLE architect.audit_setting IS 'How the log is kept. Change it through set_audit_retention and set_audit_months_ahead.';
 COMMENT ON TABLE architect.audit_seal IS 'The chain of hashes written by seal_audit_log.';

@@ -21,6 +21,7 @@ const READER: &[&str] = &[
     "capture_statistics",
     "maintenance_log",
     "updated_at_statistics",
+    "maintenance_status",
     "updated_at_tables",
     "verify_audit_log",
 ];

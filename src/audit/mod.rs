@@ -9,6 +9,9 @@
 //! | `identity.rs` | policies in step with tables' names, after a rename or a restore |
 //! | `coverage.rs` | what is not covered any more, and what to do |
 //! | `options.rs` | pure: what a caller may ask for |
+//! | `partitions.rs` | the log's months: listing, making, attaching |
+//! | `maintain.rs` | the steps run_maintenance() runs for the log |
+//! | `settings.rs` | how long the log is kept, how far ahead it is made |
 //! | `storage.rs` | the log's tables, made on first use and owned by the extension's owner |
 
 mod api;
@@ -16,6 +19,9 @@ mod coverage;
 mod ddl;
 mod enable;
 pub mod identity;
+pub mod maintain;
 mod options;
+mod partitions;
 mod schema;
+mod settings;
 pub mod storage;

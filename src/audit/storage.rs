@@ -1,6 +1,6 @@
 //! The log's tables: made by the first enable_audit, as the extension's owner.
 
-use crate::audit::identity;
+use crate::audit::{identity, partitions, settings};
 use crate::error::Result;
 use crate::pg::{lookup, security, session, spi};
 
@@ -15,14 +15,24 @@ pub fn ensure() -> Result<()> {
             spi::run("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[LOCK.into()])?;
             if lookup::own_relation("audit_entry").is_none() {
                 spi::run(include_str!("../../sql/storage/audit.sql"), &[])?;
+                make_months()?;
             }
         }
         note_origin()
     })
 }
 
+/// The months a new log starts with: this one and the next ones, until run_maintenance() makes more.
+fn make_months() -> Result<()> {
+    for month in partitions::months(session::clock(), settings::Settings::read()?.months_ahead)? {
+        partitions::create(&month)?;
+        partitions::attach(&month)?;
+    }
+    Ok(())
+}
+
 /// Records the cluster and database this log is in, and looks up tables by name if they changed.
-fn note_origin() -> Result<()> {
+pub fn note_origin() -> Result<()> {
     let known = spi::read_one_now::<bool>(
         "SELECT o.system_identifier OPERATOR(pg_catalog.=) $1 AND o.database_oid OPERATOR(pg_catalog.=) $2
            FROM architect.audit_origin AS o ORDER BY o.origin_id DESC LIMIT 1",

@@ -12,6 +12,7 @@ pub mod json;
 pub mod lookup;
 pub mod memory;
 mod output;
+pub mod procedure;
 pub mod security;
 pub mod session;
 pub mod settings;

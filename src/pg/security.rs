@@ -1,6 +1,7 @@
 //! Acting as another role for a moment.
 
 use pgrx::pg_sys;
+use std::ffi::CStr;
 
 /// Runs `work` as `role`, as a SECURITY DEFINER function would, and goes back whatever happens.
 pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
@@ -52,29 +53,36 @@ pub fn role_name(role: pg_sys::Oid) -> String {
 
 /// Runs `work` with `search_path = pg_catalog, pg_temp`, as a function with a SET clause would.
 pub fn with_safe_search_path<R>(work: impl FnOnce() -> R) -> R {
+    with_settings(&[(c"search_path", c"pg_catalog, pg_temp")], work)
+}
+
+/// Runs `work` with settings that any role may set, as a function with SET clauses would.
+pub fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> R {
     struct Back(i32);
     impl Drop for Back {
         fn drop(&mut self) {
-            // After an error the abort of the (sub)transaction puts the setting back.
+            // After an error the abort of the (sub)transaction puts the settings back.
             if !std::thread::panicking() {
                 // SAFETY: closes the nesting level opened below.
                 unsafe { pg_sys::AtEOXact_GUC(true, self.0) }
             }
         }
     }
-    // SAFETY: opens a nesting level and sets a parameter within it, as fmgr does for SET clauses.
+    // SAFETY: opens a nesting level and sets parameters within it, as fmgr does for SET clauses.
     let _back = unsafe {
         let back = Back(pg_sys::NewGUCNestLevel());
-        pg_sys::set_config_option(
-            c"search_path".as_ptr(),
-            c"pg_catalog, pg_temp".as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
-            true,
-            0,
-            false,
-        );
+        for (name, value) in settings {
+            pg_sys::set_config_option(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+        }
         back
     };
     work()

@@ -1,8 +1,7 @@
 //! Work that may fail without taking the caller's transaction with it.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use pgrx::pg_sys;
-use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 use std::panic::AssertUnwindSafe;
 
@@ -20,17 +19,8 @@ pub fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         };
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::CurrentMemoryContext = context;
-        let outcome = PgTryBuilder::new(AssertUnwindSafe(work))
-            .catch_others(|caught| {
-                let message = match &caught {
-                    CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {
-                        report.message().to_owned()
-                    }
-                    CaughtError::RustPanic { ereport, .. } => ereport.message().to_owned(),
-                };
-                Err(Error::internal(message))
-            })
-            .execute();
+        let outcome =
+            PgTryBuilder::new(AssertUnwindSafe(work)).catch_others(|caught| Err(caught.into())).execute();
         match &outcome {
             Ok(_) => pg_sys::ReleaseCurrentSubTransaction(),
             Err(_) => pg_sys::RollbackAndReleaseCurrentSubTransaction(),

@@ -1,0 +1,171 @@
+//! The log's partitions: whole months in UTC, made beforehand and attached, which holds up no writer.
+
+use crate::error::{Error, Result};
+use crate::pg::{lookup, security, spi};
+use pgrx::prelude::*;
+
+/// A partition of the log. Bounds are microseconds since 2000, as timestamptz has them; none is open.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    pub name: String,
+    pub low: Option<i64>,
+    pub high: Option<i64>,
+    pub is_default: bool,
+}
+
+impl Partition {
+    pub fn covers(&self, at: i64) -> bool {
+        !self.is_default && self.low.is_none_or(|low| low <= at) && self.high.is_none_or(|high| at < high)
+    }
+
+    fn overlaps(&self, range: &Range) -> bool {
+        !self.is_default
+            && self.low.is_none_or(|low| low < range.high)
+            && self.high.is_none_or(|high| range.low < high)
+    }
+}
+
+/// A stretch of time a partition is to be made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    pub low: i64,
+    pub high: i64,
+}
+
+pub const DEFAULT: &str = "audit_entry_default";
+
+/// The log's partitions by lower bound, the default one last.
+pub fn all() -> Result<Vec<Partition>> {
+    // Bounds are printed and read back, so both in the same notation.
+    security::with_settings(&[(c"DateStyle", c"ISO"), (c"TimeZone", c"UTC")], || {
+        spi::read_now(
+            "SELECT c.relname::pg_catalog.text, b.bound OPERATOR(pg_catalog.=) 'DEFAULT',
+                    pg_catalog.substring(b.bound, 'FROM \\(''([^'']+)''\\)')::pg_catalog.timestamptz,
+                    pg_catalog.substring(b.bound, 'TO \\(''([^'']+)''\\)')::pg_catalog.timestamptz
+               FROM pg_catalog.pg_inherits AS i
+               JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid
+              CROSS JOIN LATERAL pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS b (bound)
+              WHERE i.inhparent OPERATOR(pg_catalog.=) 'architect.audit_entry'::pg_catalog.regclass
+              ORDER BY 2, 3 NULLS FIRST",
+            &[],
+            |row| {
+                let micros =
+                    |i| row.get::<TimestampWithTimeZone>(i).map(|at| at.map(pg_sys::TimestampTz::from));
+                Ok(Partition {
+                    name: row.get(1)?.unwrap_or_default(),
+                    is_default: row.get(2)?.unwrap_or_default(),
+                    low: micros(3)?,
+                    high: micros(4)?,
+                })
+            },
+        )
+    })
+}
+
+/// The month `at` lies in and the `ahead` next ones.
+pub fn months(at: i64, ahead: i32) -> Result<Vec<Range>> {
+    spi::read_now(
+        "SELECT (m.first AT TIME ZONE 'UTC'),
+                ((m.first OPERATOR(pg_catalog.+) '1 month'::pg_catalog.interval) AT TIME ZONE 'UTC')
+           FROM (SELECT pg_catalog.date_trunc('month', $1 AT TIME ZONE 'UTC')
+                        OPERATOR(pg_catalog.+) pg_catalog.make_interval(months => n) AS first
+                   FROM pg_catalog.generate_series(0, $2) AS n) AS m
+          ORDER BY 1",
+        &[timestamp(at)?.into(), ahead.into()],
+        |row| {
+            let micros = |i| {
+                row.get::<TimestampWithTimeZone>(i)
+                    .map(|at| at.map(pg_sys::TimestampTz::from).unwrap_or_default())
+            };
+            Ok(Range { low: micros(1)?, high: micros(2)? })
+        },
+    )
+}
+
+/// Those of the ranges no partition overlaps.
+pub fn missing(ranges: Vec<Range>, partitions: &[Partition]) -> Vec<Range> {
+    ranges.into_iter().filter(|range| !partitions.iter().any(|p| p.overlaps(range))).collect()
+}
+
+/// Creates a table like the log, to become its partition for a range. Not yet part of the log.
+pub fn create(range: &Range) -> Result<String> {
+    let (low, high) = (literal(range.low)?, literal(range.high)?);
+    let name = lookup::qualify("architect", &range.name()?);
+    // Attaching a table made before takes no lock on the log that stops writers or readers, which
+    // CREATE TABLE ... PARTITION OF does. The CHECK spares the scan.
+    spi::run(
+        &format!(
+            "CREATE TABLE {name} (LIKE architect.audit_entry INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION,
+                 CONSTRAINT within CHECK (changed_at OPERATOR(pg_catalog.>=) {low} AND changed_at OPERATOR(pg_catalog.<) {high}))
+                 USING heap"
+        ),
+        &[],
+    )?;
+    revoke_all(&range.name()?)?;
+    Ok(name)
+}
+
+/// Attaches what `create` made. Takes ACCESS EXCLUSIVE on the default partition, which is scanned unless
+/// a constraint of it proves that it holds nothing of the range.
+pub fn attach(range: &Range) -> Result<()> {
+    let (low, high) = (literal(range.low)?, literal(range.high)?);
+    let name = lookup::qualify("architect", &range.name()?);
+    spi::run(
+        &format!(
+            "ALTER TABLE architect.audit_entry ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})"
+        ),
+        &[],
+    )?;
+    spi::run(&format!("ALTER TABLE {name} DROP CONSTRAINT within"), &[])?;
+    Ok(())
+}
+
+/// Takes from everybody but the owner what ALTER DEFAULT PRIVILEGES may have given them.
+fn revoke_all(name: &str) -> Result<()> {
+    let grantees = spi::read_now(
+        "SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+           FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
+          WHERE c.oid OPERATOR(pg_catalog.=) $1 AND a.grantee OPERATOR(pg_catalog.<>) c.relowner",
+        &[lookup::own_relation(name).into()],
+        |row| row.get::<String>(1),
+    )?;
+    for grantee in grantees.into_iter().flatten() {
+        let name = lookup::qualify("architect", name);
+        spi::run(&format!("REVOKE ALL ON TABLE {name} FROM {grantee} CASCADE"), &[])?;
+    }
+    Ok(())
+}
+
+impl Range {
+    /// audit_entry_2026_11 for a month, audit_entry_20261101_20261121t1015 for a part of one.
+    pub fn name(&self) -> Result<String> {
+        let month = months(self.low, 0)?;
+        let pattern = if month.first() == Some(self) { "YYYY_MM" } else { "YYYYMMDD\"t\"HH24MISS" };
+        let text = |at: i64, pattern: &str| -> Result<String> {
+            Ok(spi::read_one::<String>(
+                "SELECT pg_catalog.to_char($1 AT TIME ZONE 'UTC', $2)",
+                &[timestamp(at)?.into(), pattern.into()],
+            )
+            .unwrap_or_default())
+        };
+        let low = text(self.low, pattern)?;
+        if pattern == "YYYY_MM" {
+            return Ok(format!("audit_entry_{low}"));
+        }
+        Ok(format!("audit_entry_{low}_{}", text(self.high, "YYYYMMDD\"t\"HH24MISS")?))
+    }
+}
+
+/// A point in time as a literal that reads the same under every setting.
+pub fn literal(at: i64) -> Result<String> {
+    spi::read_one::<String>(
+        "SELECT pg_catalog.format('%L::pg_catalog.timestamptz',
+                    pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') OPERATOR(pg_catalog.||) '+00')",
+        &[timestamp(at)?.into()],
+    )
+    .ok_or_else(|| Error::internal("a point in time cannot be written down"))
+}
+
+pub fn timestamp(at: i64) -> Result<TimestampWithTimeZone> {
+    TimestampWithTimeZone::try_from(at).map_err(|_| Error::internal("a point in time is out of range"))
+}

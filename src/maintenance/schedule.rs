@@ -1,0 +1,57 @@
+//! Registering with pg_cron.
+
+use crate::error::{Error, Result};
+use crate::pg::{lookup, spi};
+
+const COMMAND: &str = "CALL architect.run_maintenance()";
+
+/// Whether pg_cron is installed in this database. Its objects are always in schema cron.
+fn installed() -> bool {
+    spi::read_one::<bool>(
+        "SELECT true FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'pg_cron'",
+        &[],
+    )
+    .is_some()
+}
+
+/// The schedule registered for this database; none where there is none or pg_cron is not here.
+pub fn current() -> Result<Option<String>> {
+    if !installed() {
+        return Ok(None);
+    }
+    let rows = spi::read(
+        "SELECT j.schedule FROM cron.job AS j
+          WHERE j.command OPERATOR(pg_catalog.=) $1 AND j.active
+            AND j.database OPERATOR(pg_catalog.=) pg_catalog.current_database()::pg_catalog.text
+          ORDER BY j.jobid LIMIT 1",
+        &[COMMAND.into()],
+        |row| row.get::<String>(1),
+    )?;
+    Ok(rows.into_iter().flatten().next())
+}
+
+pub fn set(schedule: &str) -> Result<(String, String, String)> {
+    if !installed() {
+        return Err(Error::not_in_prerequisite_state("pg_cron is not installed in this database")
+            .detail("Nothing here can call run_maintenance() at set times.")
+            .hint(
+                "CREATE EXTENSION pg_cron (it needs shared_preload_libraries and cron.database_name), \
+                 or have another scheduler run: CALL architect.run_maintenance();",
+            ));
+    }
+    let known = current()?;
+    let name = job_name();
+    if known.as_deref() == Some(schedule) {
+        return Ok((name, "exists".into(), format!("{schedule}: {COMMAND}")));
+    }
+    // A job of the same name and role is replaced.
+    spi::run("SELECT cron.schedule($1, $2, $3)", &[name.as_str().into(), schedule.into(), COMMAND.into()])?;
+    let action = if known.is_some() { "changed" } else { "scheduled" };
+    Ok((name, action.into(), format!("{schedule}: {COMMAND}")))
+}
+
+fn job_name() -> String {
+    let database = spi::read_one::<String>("SELECT pg_catalog.current_database()::pg_catalog.text", &[]);
+    let schema = lookup::SCHEMA.to_string_lossy();
+    format!("{schema} maintenance of {}", database.unwrap_or_default())
+}
