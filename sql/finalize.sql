@@ -17,10 +17,10 @@ BEGIN
 END
 $$;
 
--- The one exception. CREATE TABLE ... PARTITION OF copies the trigger and asks whether the role that makes
+-- The one exception: trigger functions. CREATE TABLE ... PARTITION OF copies the trigger and asks whether the role that makes
 -- the partition may execute its function; the owner of a table that somebody else enabled must stay able
 -- to make partitions. Called otherwise it does nothing, and without USAGE on the schema nobody can name it.
-GRANT EXECUTE ON FUNCTION architect.stamp_row() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION architect.capture(), architect.stamp_row() TO PUBLIC;
 
 -- The docstrings of the functions, so that \df+ is a manual: written by scripts/comments.
 -- BEGIN generated comments
@@ -140,6 +140,9 @@ Arguments: expected_every, how often a run should finish.
 Returns one row: when the last run started and when one last finished, how many steps failed in it,
 whether none finished within twice the expected time, and the pg_cron schedule, where pg_cron is
 installed in this database and schedule_maintenance() was called. Privilege: EXECUTE.';
+COMMENT ON FUNCTION architect.note_ddl IS
+'Event trigger function behind architect_ddl: audits new tables of audited schemas, completes new
+partitions of audited tables, follows renames. What fails is a warning, never an error of the command.';
 COMMENT ON FUNCTION architect.remove_standard_columns IS
 'Stops keeping every column of a table that add_standard_columns or enable_updated_at keeps.
 
@@ -152,6 +155,17 @@ COMMENT ON FUNCTION architect.revoke_access IS
 Returns one row for each privilege revoked.
 Errors: 42704 no such role; 42501 not allowed to revoke.
 Lock: none. Privilege: of the extension''s owner, or a superuser.';
+COMMENT ON FUNCTION architect.run_maintenance IS
+'Does the upkeep of everything db_architect keeps; to be called by a scheduler, nightly, or by hand.
+
+Steps: note after a restore which cluster this is; make the audit log''s coming months; move rows
+out of its default partition; summarize its block range indexes; seal it, where sealing is in use;
+drop the months past set_audit_retention() and contexts nothing refers to any more. Each step
+commits on its own, and one that fails is a WARNING and does not stop the others. What they did is
+in maintenance_log().
+Errors: 25001 inside a transaction block or a function; 55006 while another run is in progress.
+Lock: each step waits two seconds at most for a lock, a few times, and otherwise leaves its work to
+the next run. Privilege: EXECUTE; it works as the extension''s owner.';
 COMMENT ON FUNCTION architect.schedule_maintenance IS
 'Has pg_cron call run_maintenance() in this database, as the current role.
 

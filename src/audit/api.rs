@@ -14,6 +14,11 @@ fn rows(
     TableIterator::new(reports.into_iter().map(|r| (r.object, r.action.to_owned(), r.detail)))
 }
 
+/// The argument's OID. It is closed here: DDL is refused on a relation the session itself holds open.
+fn oid_of(table: PgRelation) -> pgrx::pg_sys::Oid {
+    table.oid()
+}
+
 fn texts(values: Vec<Option<String>>) -> Vec<String> {
     values.into_iter().flatten().collect()
 }
@@ -56,7 +61,7 @@ fn enable_audit(
         on_error: on_error.to_owned(),
     }
     .checked()?;
-    let relid = table_name.oid();
+    let relid = oid_of(table_name);
     let reports = security::with_safe_search_path(|| enable::enable(relid, &options))?;
     Ok(rows(reports))
 }
@@ -73,7 +78,7 @@ fn disable_audit(
     TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
     ErrorReport,
 > {
-    let relid = table_name.oid();
+    let relid = oid_of(table_name);
     let report = security::with_safe_search_path(|| enable::disable(relid))?;
     Ok(rows(vec![report]))
 }

@@ -1,7 +1,7 @@
 //! Is every audited table still fully recorded? A table's owner can drop or disable a trigger: this is
 //! where it shows.
 
-use crate::audit::enable::{ROW_TRIGGER, TRUNCATE_TRIGGER};
+use crate::audit::enable::{PARTITIONED_ROW_TRIGGER, ROW_TRIGGER, TRUNCATE_TRIGGER};
 use crate::capture::policy::{self, Policy};
 use crate::catalog::relation;
 use crate::catalog::trigger::{self, Trigger};
@@ -29,6 +29,7 @@ struct Subject<'a> {
     policy: &'a Policy,
     table: String,
     triggers: &'a [Trigger],
+    row_trigger: &'static str,
     found: Vec<Finding>,
 }
 
@@ -41,7 +42,8 @@ pub fn findings() -> Result<Vec<Finding>> {
     let mut all = log_findings(ours)?;
     for policy in policy::all()?.iter().filter(|p| p.enabled) {
         let table = lookup::qualify(&policy.schema_name, &policy.table_name);
-        let mut subject = Subject { policy, table, triggers: &triggers, found: Vec::new() };
+        let mut subject =
+            Subject { policy, table, triggers: &triggers, row_trigger: ROW_TRIGGER, found: Vec::new() };
         match current(policy, ours) {
             Some(relid) => subject.look(relid)?,
             None => subject.gap(
@@ -104,6 +106,9 @@ impl Subject<'_> {
             self.table = name;
         }
         let partitions = relation::partitions(relid)?;
+        if lookup::is_partitioned(relid) {
+            self.row_trigger = PARTITIONED_ROW_TRIGGER;
+        }
         self.look_at_triggers(relid, None);
         for &partition in &partitions {
             self.look_at_triggers(partition, Some(partition));
@@ -145,7 +150,7 @@ impl Subject<'_> {
         let wants_rows = self.policy.operations.iter().any(|o| o != "truncate");
         let wants_truncate = self.policy.operations.iter().any(|o| o == "truncate");
         for (wanted, name, missing) in [
-            (wants_rows, ROW_TRIGGER, "trigger_missing"),
+            (wants_rows, self.row_trigger, "trigger_missing"),
             (wants_truncate, TRUNCATE_TRIGGER, "truncate_not_recorded"),
         ] {
             if !wanted {

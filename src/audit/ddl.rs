@@ -69,7 +69,10 @@ fn follow(command: &Command) -> Result<()> {
     identity::follow_renames(Some(relid))?;
     match policy::find(relid)? {
         // A partition came to an audited table: what CREATE TRIGGER does not clone is added.
-        Some((_, top)) if top != relid || command.tag == "ALTER TABLE" => enable::attach_to_partitions(top),
+        Some((_, top)) if top != relid || command.tag == "ALTER TABLE" => {
+            enable::attach_to_partitions(top)?;
+            if command.relkind == b'p' as i8 { enable::detach_from_former_partitions() } else { Ok(()) }
+        }
         Some(_) => Ok(()),
         None if command.tag.starts_with("CREATE TABLE") || command.tag == "SELECT INTO" => {
             let (Some(name), Some(in_schema)) =

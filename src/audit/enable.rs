@@ -15,6 +15,9 @@ use pgrx::prelude::*;
 /// Fires before triggers of ordinary names, so that what an application's own AFTER triggers write is
 /// recorded after what caused it.
 pub const ROW_TRIGGER: &str = "00_architect_capture";
+/// On a partitioned table. PostgreSQL clones it to partitions under its name, which a table that is
+/// audited for itself must not have taken when it is attached.
+pub const PARTITIONED_ROW_TRIGGER: &str = "00_architect_capture_rows";
 pub const TRUNCATE_TRIGGER: &str = "00_architect_capture_truncate";
 const FUNCTION: &str = "capture";
 
@@ -120,11 +123,14 @@ pub fn disable(relid: pg_sys::Oid) -> Result<Report> {
 }
 
 /// Adds what partitions of an audited table do not get by themselves: the TRUNCATE trigger, and firing
-/// for replicated changes. What somebody disabled stays disabled; audit_coverage shows it.
+/// for replicated changes. A partition that came with a trigger of its own would be recorded twice; it
+/// loses that. What somebody disabled stays disabled; audit_coverage shows it.
 pub fn attach_to_partitions(relid: pg_sys::Oid) -> Result<()> {
     let Some((policy, _)) = policy::find(relid)?.filter(|(_, top)| *top == relid) else { return Ok(()) };
+    let above = lookup::qualified_name(relid).unwrap_or_default();
     let truncate = policy.operations.iter().any(|o| o == "truncate").then_some("TRUNCATE");
     for oid in relation::partitions(relid)? {
+        absorb(oid, &above, &mut Vec::new())?;
         let there = trigger::on_relation(oid, FUNCTION)?;
         if !there.iter().any(|t| t.name == TRUNCATE_TRIGGER) {
             ensure_trigger(
@@ -138,6 +144,16 @@ pub fn attach_to_partitions(relid: pg_sys::Oid) -> Result<()> {
         }
         for clone in there.iter().filter(|t| t.cloned && t.enabled == 'O') {
             set_state(clone, policy.replicated)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the TRUNCATE trigger off tables that were partitions of an audited table and are no longer.
+pub fn detach_from_former_partitions() -> Result<()> {
+    for left in trigger::calling(FUNCTION)?.iter().filter(|t| t.name == TRUNCATE_TRIGGER) {
+        if policy::find(left.relid)?.is_none() {
+            detach(left.relid)?;
         }
     }
     Ok(())
@@ -168,8 +184,16 @@ fn detach(relid: pg_sys::Oid) -> Result<usize> {
     Ok(own.len())
 }
 
+/// Ends the policy that was set on a table itself.
 fn end_policy(relid: pg_sys::Oid) -> Result<usize> {
-    let Some((policy, _)) = policy::find(relid)?.filter(|(_, top)| *top == relid) else { return Ok(0) };
+    let ours = policy::identifiers_are_ours()?;
+    let (schema, name) = (lookup::relation_schema(relid), lookup::relation_name(relid));
+    let own = policy::all()?.into_iter().find(|p| {
+        p.enabled
+            && (ours && p.relid == relid
+                || Some(&p.schema_name) == schema.as_ref() && Some(&p.table_name) == name.as_ref())
+    });
+    let Some(policy) = own else { return Ok(0) };
     let by = security::role_name(security::current_role());
     security::as_extension_owner(|| {
         spi::run(
@@ -248,7 +272,8 @@ fn attach(target: &Relation, partitions: &[pg_sys::Oid], options: &Options) -> R
     .iter()
     .filter(|(operation, _)| options.has(operation))
     .fold(trigger::TYPE_ROW, |bits, (_, bit)| bits | bit);
-    changed |= ensure_trigger(target.oid, ROW_TRIGGER, kind, wanted.as_deref(), "ROW", options.replicated)?;
+    let name = if target.partitioned { PARTITIONED_ROW_TRIGGER } else { ROW_TRIGGER };
+    changed |= ensure_trigger(target.oid, name, kind, wanted.as_deref(), "ROW", options.replicated)?;
     for &oid in partitions.iter().chain([&target.oid]) {
         let truncate = options.has("truncate").then_some("TRUNCATE");
         changed |= ensure_trigger(

@@ -48,6 +48,9 @@ fn capture(call: &TriggerCall) -> Result<Outcome> {
             "AFTER INSERT OR UPDATE OR DELETE FOR EACH ROW or AFTER TRUNCATE FOR EACH STATEMENT",
         ));
     }
+    if !call.is_first_of_its_function() {
+        return Ok(Outcome::Unchanged);
+    }
     STATE.with(|state| {
         let mut state = state
             .try_borrow_mut()

@@ -56,6 +56,12 @@ pub fn attribute_name(relid: pg_sys::Oid, number: i16) -> Option<String> {
     }
 }
 
+/// Whether a relation is a partitioned table.
+pub fn is_partitioned(relid: pg_sys::Oid) -> bool {
+    // SAFETY: a syscache look-up; an unknown OID has no kind.
+    unsafe { pg_sys::get_rel_relkind(relid) as u8 == pg_sys::RELKIND_PARTITIONED_TABLE }
+}
+
 /// Name of the schema a relation is in.
 pub fn relation_schema(relid: pg_sys::Oid) -> Option<String> {
     // SAFETY: returns InvalidOid for an unknown OID, never an error.

@@ -103,6 +103,41 @@ impl<'a> TriggerCall<'a> {
         }
     }
 
+    /// Whether no other trigger that runs the same function fires for this event before this one: a
+    /// second one must not make the function act twice.
+    pub fn is_first_of_its_function(&self) -> bool {
+        // SAFETY: the trigger manager holds the relation open; its trigger array is sorted by name, which
+        // is the order of firing.
+        unsafe {
+            let mine = &*self.data.tg_trigger;
+            let all = (*self.data.tg_relation).trigdesc;
+            if all.is_null() {
+                return true;
+            }
+            let all = std::slice::from_raw_parts((*all).triggers, (*all).numtriggers as usize);
+            let replica = super::session::is_replica_session();
+            let kind = match self.event() {
+                Event::Insert => pg_sys::TRIGGER_TYPE_INSERT,
+                Event::Update => pg_sys::TRIGGER_TYPE_UPDATE,
+                Event::Delete => pg_sys::TRIGGER_TYPE_DELETE,
+                Event::Truncate => pg_sys::TRIGGER_TYPE_TRUNCATE,
+            } as i16;
+            let fires = |t: &pg_sys::Trigger| {
+                t.tgfoid == mine.tgfoid
+                    && t.tgtype & kind == kind
+                    && t.tgtype & pg_sys::TRIGGER_TYPE_ROW as i16
+                        == mine.tgtype & pg_sys::TRIGGER_TYPE_ROW as i16
+                    && match t.tgenabled as u8 {
+                        pg_sys::TRIGGER_DISABLED => false,
+                        pg_sys::TRIGGER_FIRES_ON_ORIGIN => !replica,
+                        pg_sys::TRIGGER_FIRES_ON_REPLICA => replica,
+                        _ => true,
+                    }
+            };
+            all.iter().find(|t| fires(t)).is_none_or(|first| first.tgoid == mine.tgoid)
+        }
+    }
+
     /// OID of the trigger.
     pub fn trigger_oid(&self) -> pg_sys::Oid {
         // SAFETY: the trigger manager keeps the trigger's description for the call.
