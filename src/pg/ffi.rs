@@ -82,8 +82,14 @@ pub fn next_value(sequence: pg_sys::Oid) -> i64 {
 
 /// The partitioned tables above a partition, nearest first.
 pub fn partition_ancestors(relid: pg_sys::Oid) -> Vec<pg_sys::Oid> {
-    // SAFETY: the function returns a palloc'd list of OIDs, empty for what is no partition.
-    unsafe { oids_of(pg_guard_ffi_boundary(|| raw::get_partition_ancestors(relid))) }
+    // SAFETY: the function returns a palloc'd list of OIDs. It takes any parent for a partitioned table,
+    // so children by plain inheritance are kept from it.
+    unsafe {
+        if !pg_sys::get_rel_relispartition(relid) {
+            return Vec::new();
+        }
+        oids_of(pg_guard_ffi_boundary(|| raw::get_partition_ancestors(relid)))
+    }
 }
 
 /// # Safety
