@@ -58,9 +58,11 @@ pub fn enable(relid: pg_sys::Oid, options: &Options) -> Result<Vec<Report>> {
     }
     let known = policy::find(relid)?.map(|(policy, _)| policy);
     let same_policy = known.as_ref().is_some_and(|known| same(known, options));
+    // The policy of a table that was dropped and made again is found by name.
+    let same_table = known.as_ref().is_some_and(|known| known.relid == relid);
     let changed_policy = known.is_some() && !same_policy;
     let table_id = match known {
-        Some(known) if same_policy => known.table_id,
+        Some(known) if same_policy && same_table => known.table_id,
         _ => store(&target, options)?,
     };
     let triggers = attach(&target, &partitions, options)?;
@@ -75,22 +77,24 @@ pub fn enable(relid: pg_sys::Oid, options: &Options) -> Result<Vec<Report>> {
     if target.partitioned {
         detail += &format!(", {} partitions", partitions.len());
     }
-    if keyless {
-        detail += "; no primary key or replica identity: row_key will be null";
-        ereport!(
-            PgLogLevel::NOTICE,
-            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-            format!(
-                "table {name} has no primary key and no replica identity index; its changes are recorded without row_key"
-            )
-        );
-    }
     let action = match (triggers, same_policy, changed_policy) {
         (_, _, true) => "changed",
         (false, true, _) => "exists",
         (true, true, _) => "repaired",
         _ => "enabled",
     };
+    if keyless {
+        detail += "; no primary key or replica identity: row_key will be null";
+        if action != "exists" {
+            ereport!(
+                PgLogLevel::NOTICE,
+                PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+                format!(
+                    "table {name} has no primary key and no replica identity index; its changes are recorded without row_key"
+                )
+            );
+        }
+    }
     reports.push(Report::new(name, action, detail));
     Ok(reports)
 }
@@ -223,6 +227,7 @@ fn store(target: &Relation, options: &Options) -> Result<i32> {
     let known = policy::all()?
         .into_iter()
         .filter(|p| p.schema_name == target.schema && p.table_name == target.name)
+        .filter(|p| !p.is_about_another_table(target.oid))
         .map(|p| (p.enabled, p.table_id))
         .max()
         .or_else(|| policy::find(target.oid).ok().flatten().map(|(p, _)| (p.enabled, p.table_id)))

@@ -68,6 +68,14 @@ mod audit_table {
     pub const ON_ERROR: usize = 13;
 }
 
+impl Policy {
+    /// Whether the policy's table, whose stored number is of this database, exists and is not `relid`:
+    /// one of its former names does not make `relid` that table.
+    pub fn is_about_another_table(&self, relid: pg_sys::Oid) -> bool {
+        self.relid != relid && lookup::relation_name(self.relid).is_some()
+    }
+}
+
 fn own_table(name: &str, lock: u32) -> Result<Table> {
     lookup::own_relation(name)
         .and_then(|relid| Table::open(relid, lock as i32))
@@ -145,7 +153,9 @@ pub fn find(relid: pg_sys::Oid) -> Result<Option<(Policy, pg_sys::Oid)>> {
     Ok(chain.into_iter().rev().find_map(|candidate| {
         let schema = lookup::relation_schema(candidate)?;
         let name = lookup::relation_name(candidate)?;
-        let named = |p: &&Policy| p.schema_name == schema && p.table_name == name;
+        let named = |p: &&Policy| {
+            p.schema_name == schema && p.table_name == name && !(ours && p.is_about_another_table(candidate))
+        };
         let enabled = || policies.iter().filter(|p| p.enabled);
         let by_number = ours.then(|| enabled().find(|p| p.relid == candidate)).flatten();
         by_number.or_else(|| enabled().find(named)).map(|policy| (policy.clone(), candidate))

@@ -29,7 +29,8 @@ struct State {
     contexts: Contexts,
     log: Option<AuditLog>,
     statement: Option<Statement>,
-    truncated: Option<(u64, u32, i32)>,
+    /// Transaction, command and relation of the last TRUNCATE.
+    truncated: Option<(u64, u32, pg_sys::Oid)>,
     old: Values,
     new: Values,
     image: Vec<u8>,
@@ -151,12 +152,14 @@ impl State {
             return Err(Error::internal("no statement is being recorded"));
         };
         // TRUNCATE of a partitioned table fires on it first, then on each partition: one entry.
-        let this = (statement.txid, statement.command, plan.table_id);
-        let is_partition = !crate::pg::ffi::partition_ancestors(call.relid()).is_empty();
-        if is_partition && self.truncated == Some(this) {
-            return Ok(());
+        if let Some((txid, command, above)) = self.truncated {
+            if (txid, command) == (statement.txid, statement.command)
+                && crate::pg::ffi::partition_ancestors(call.relid()).contains(&above)
+            {
+                return Ok(());
+            }
         }
-        self.truncated = (!is_partition).then_some(this);
+        self.truncated = Some((statement.txid, statement.command, call.relid()));
         let log = self.log.as_mut().ok_or_else(|| Error::internal("no log is open"))?;
         let id = log.next_id();
         log.append(plan, &statement, id, Operation::Truncate, None, None)
