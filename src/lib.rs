@@ -23,6 +23,7 @@ mod updated_at;
 extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
 extension_sql_file!("../sql/capture.sql", name = "capture", requires = ["schema"]);
 extension_sql_file!("../sql/updated_at.sql", name = "updated_at", requires = ["schema"]);
+extension_sql_file!("../sql/audit_using.sql", name = "audit_using", requires = ["capture"]);
 
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 
