@@ -5,7 +5,7 @@
 source "$(dirname "$0")/../scripts/lib/cluster.sh"
 rows=${1:-${ROWS:-10000000}}
 start_bench_cluster main
-sql -q <<SQL
+psql_on main -q -o /dev/null -f - <<SQL
 CREATE EXTENSION db_architect;
 CREATE TABLE account (id bigint PRIMARY KEY, name text, balance numeric);
 CREATE TABLE entry (id bigint PRIMARY KEY, account bigint, amount numeric);
@@ -19,7 +19,7 @@ UPDATE account SET balance = 1;
 SQL
 note "filling the log with $rows rows"
 # Hashes as the trigger computes them for integer keys; see src/capture/key.rs.
-sql -q <<SQL
+psql_on main -q -o /dev/null -f - <<SQL
 CREATE FUNCTION pg_temp.hash(table_id int, key bigint) RETURNS int LANGUAGE sql IMMUTABLE AS
 \$\$ SELECT (((table_id * 2654435761 + key) + 2147483648) % 4294967296 - 2147483648)::int \$\$;
 SELECT CASE WHEN e.key_hash <> pg_temp.hash(r.table_id, 1) THEN 1 / 0 END AS hash_is_the_triggers
@@ -35,20 +35,17 @@ SELECT now() - interval '20 days' + n * interval '1 ms', 1000000 + n, '1000', 1,
 UPDATE account SET id = 2000 WHERE id = 1;
 ANALYZE architect.audit_entry;
 SQL
-sql -c "SELECT count(*) AS log_rows, pg_size_pretty(sum(pg_total_relation_size(inhrelid))) AS size,
-               pg_size_pretty(sum(pg_indexes_size(inhrelid))) AS of_which_indexes
-          FROM architect.audit_entry, pg_inherits WHERE inhparent = 'architect.audit_entry'::regclass GROUP BY inhparent" 2>/dev/null ||
-  sql -c "SELECT count(*) AS log_rows FROM architect.audit_entry"
+note "$(sql "SELECT count(*) || ' log rows, ' || (SELECT pg_size_pretty(sum(pg_total_relation_size(p.relid))) || ' of which indexes ' ||
+  pg_size_pretty(sum(pg_indexes_size(p.relid))) FROM pg_partition_tree('architect.audit_entry') AS p) FROM architect.audit_entry")"
 
 # milliseconds NAME KEY: first after a restart, then the best of five in a session that has asked before.
 milliseconds() {
-  local name=$1 key=$2 first warm found
+  local name=$1 question="SELECT count(*) FROM architect.audit_history('account', '$2');" first warm
   restart_cluster main
-  first=$(sql -c '\timing on' -c "SELECT count(*) FROM architect.audit_history('account', '$key')" | awk '/^Time/ {print $2}')
-  warm=$(for _ in 1 2 3 4 5 6; do echo "SELECT count(*) FROM architect.audit_history('account', '$key');"; done |
-    sql -c '\timing on' -f - | awk '/^Time/ {print $2}' | tail -n +2 | sort -n | head -1)
-  found=$(sql -c "SELECT count(*) FROM architect.audit_history('account', '$key')")
-  printf '%-28s %8s changes   first %9s ms   warm %9s ms\n' "$name" "$found" "$first" "$warm"
+  first=$(printf '%s\n' '\timing on' "$question" | psql_on main -qAt -f -)
+  warm=$(printf '%s\n' '\timing on' "$question" "$question" "$question" "$question" "$question" "$question" | psql_on main -qAt -f - |
+    awk '/^Time/ {print $2}' | tail -n +2 | sort -n | head -1)
+  printf '%-24s %6s changes   first %9s ms   warm %9s ms\n' "$name" "${first%%$'\n'*}" "$(awk '/^Time/ {print $2}' <<<"$first")" "$warm"
 }
 milliseconds "a row of some changes" '{"id": 5000}'
 milliseconds "the hot row" '{"id": 42}'
@@ -56,7 +53,7 @@ milliseconds "a row whose key changed" '{"id": 1}'
 milliseconds "no such row" '{"id": 7}'
 
 note "the plan that finds the entries of one key"
-sql <<SQL
+psql_on main -qAt -f - <<SQL
 EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, SUMMARY OFF)
 SELECT * FROM architect.audit_entry e
  WHERE e.key_hash = (SELECT key_hash FROM architect.audit_entry WHERE row_key = '5000' AND image::text LIKE '{"balance%' LIMIT 1)
