@@ -8,6 +8,12 @@
 //! | `ddl.rs` | following DDL: new tables and partitions, renames |
 //! | `identity.rs` | policies in step with tables' names, after a rename or a restore |
 //! | `coverage.rs` | what is not covered any more, and what to do |
+//! | `using_api.rs` | the SQL functions that read the log and undo changes |
+//! | `history.rs` | the life of one row |
+//! | `subject.rs` | the table a question is about: its numbers in the log, its shapes over time |
+//! | `row_key.rs` | a key as asked for and as the log spells it |
+//! | `lineage.rs` | pure: what a column of an earlier shape is called now |
+//! | `raw_json.rs` | pure: JSON text taken apart byte for byte |
 //! | `options.rs` | pure: what a caller may ask for |
 //! | `partitions.rs` | the log's months: listing, making, attaching |
 //! | `maintain.rs` | the steps run_maintenance() runs for the log |
@@ -18,10 +24,16 @@ mod api;
 mod coverage;
 mod ddl;
 mod enable;
+mod history;
 pub mod identity;
+mod lineage;
 pub mod maintain;
 mod options;
 mod partitions;
+mod raw_json;
+mod row_key;
 mod schema;
 mod settings;
 pub mod storage;
+mod subject;
+mod using_api;

@@ -14,3 +14,8 @@ pub fn jsonb(text: &str) -> pg_sys::Datum {
             .unwrap_or(pg_sys::Datum::from(0usize))
     }
 }
+
+/// Microseconds since 2000-01-01 00:00 UTC as a timestamptz value; none where there is no such time.
+pub fn timestamptz(microseconds: i64) -> Option<pgrx::datum::TimestampWithTimeZone> {
+    pgrx::datum::TimestampWithTimeZone::try_from(microseconds).ok()
+}

@@ -24,6 +24,12 @@ impl OwnedContext {
         self.0
     }
 
+    /// Frees everything allocated in this context.
+    pub(super) fn reset(&self) {
+        // SAFETY: a live context; its owner has let go of what was in it.
+        unsafe { pg_sys::MemoryContextReset(self.0) }
+    }
+
     /// Runs `work` with this context as the current one.
     pub fn within<R>(&self, work: impl FnOnce() -> R) -> R {
         let _back = Switched::to(self.0);

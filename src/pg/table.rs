@@ -161,9 +161,10 @@ impl Drop for Table {
     }
 }
 
-/// A scanned row's fields, by position from zero.
+/// A row's fields, by position from zero.
+#[derive(Default)]
 pub struct Fields {
-    values: super::tuple::Values,
+    pub(super) values: super::tuple::Values,
 }
 
 impl Fields {
@@ -171,6 +172,24 @@ impl Fields {
         let value = self.values.get(index);
         // SAFETY: the caller asks for the type the column was created with.
         unsafe { T::from_datum(value.datum, value.null) }
+    }
+
+    /// The bytes of a text, json or bytea column; empty where it is null.
+    pub fn bytes(&self, index: usize) -> &[u8] {
+        let value = self.values.get(index);
+        if value.null {
+            return &[];
+        }
+        // SAFETY: a varlena value, as the caller knows; detoasted into the current context, which
+        // outlives the row.
+        unsafe {
+            let flat = pg_sys::pg_detoast_datum_packed(value.datum.cast_mut_ptr());
+            pgrx::varlena::varlena_to_byte_slice(flat)
+        }
+    }
+
+    pub fn value(&self, index: usize) -> super::tuple::Value {
+        self.values.get(index)
     }
 }
 

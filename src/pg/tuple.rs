@@ -86,6 +86,15 @@ impl Values {
         self.set(index, varlena_from(value.as_bytes()));
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.datums.len()
+    }
+
+    pub(super) fn copy_from(&mut self, other: &Values) {
+        self.datums.clone_from(&other.datums);
+        self.nulls.clone_from(&other.nulls);
+    }
+
     #[inline]
     pub(super) fn set(&mut self, index: usize, datum: pg_sys::Datum) {
         self.datums[index] = datum;
