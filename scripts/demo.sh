@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What the extension does, shown on a private server that is gone afterwards.
-# Each part is a function; show SQL prints it and its result, in the order of demo.sql.
+# What the extension does, shown on a private server that is gone afterwards: pgbench plays the application.
+# Each part is a function; show SQL prints it and its result. Longer or shorter: DEMO_SECONDS=10 make demo.
 source "$(dirname "$0")/lib/cluster.sh"
+seconds=${DEMO_SECONDS:-4} clients=4
 
 bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'
 if [[ ! -t 1 || -n ${NO_COLOR:-} ]]; then bold='' dim='' plain=''; fi
@@ -12,27 +13,99 @@ explain() { printf '%s%s%s\n' "$dim" "$*" "$plain"; }
 # show SQL: the statement as one would type it, then psql's table.
 show() {
   printf '\n%s%s%s\n' "$bold" "$1" "$plain"
-  printf '%s\n' "$1" | psql_on main -q -U postgres -d demo -P pager=off -f -
+  printf '%s\n' "$1" | psql_on main -q -U postgres -d demo -v ON_ERROR_STOP=1 -P pager=off -P null=- -f -
 }
+# quiet SQL: runs it. answer SQL: its one value.
+quiet() { printf '%s\n' "$1" | psql_on main -q -U postgres -d demo -v ON_ERROR_STOP=1 -f - >/dev/null; }
+answer() { psql_on main -qAtX -U postgres -d demo -v ON_ERROR_STOP=1 -c "$1"; }
 
-# run_file FILE: a SQL script, echoed with its results. psql reads it from stdin, so it may be anywhere.
-run_file() { psql_on main -q -U postgres -d demo -P pager=off -v ECHO=queries -f - <"$1"; }
+tps() { tool_on main pgbench -n -c "$clients" -j 2 -T "$seconds" demo 2>/dev/null | awk '/^tps/ {printf "%d", $3}'; }
 
 create_database() {
-  heading "A private PostgreSQL $PG_MAJOR"
+  heading "A private PostgreSQL $PG_MAJOR, and pgbench as its application"
   tool_on main createdb demo
-  run_file "$(dirname "$0")/demo.sql"
+  tool_on main pgbench -i -q -s 5 demo 2>/dev/null
+  quiet "ALTER TABLE pgbench_history ADD history_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+  explain "$clients clients, $seconds seconds, nothing attached yet ..."
+  tps_before=$(tps)
+  show "CREATE EXTENSION db_architect;"
 }
 
-some_load() {
-  heading "Three seconds of pgbench beside it"
-  tool_on main pgbench -i -q -s 1 demo 2>/dev/null
-  tool_on main pgbench -c 2 -T 3 demo 2>/dev/null | grep -E '^(tps|latency average|number of transactions)'
+attach() {
+  heading "Audit on every table, updated_at on one"
+  show "SELECT * FROM architect.enable_audit_schema('public');"
+  show "SELECT * FROM architect.enable_updated_at('pgbench_accounts', add_column => true);"
 }
 
-use_stage
+load() {
+  heading "The application at work"
+  explain "$clients clients, $seconds seconds ..."
+  tps_after=$(tps)
+  printf '%s transactions a second before, %s with every table audited: %s %%\n' "$tps_before" "$tps_after" \
+    $((tps_after * 100 / (tps_before > 0 ? tps_before : 1)))
+}
+
+recorded() {
+  heading "What was recorded"
+  show "SELECT table_name, operation, count(*) AS entries, count(DISTINCT txid) AS transactions, min(changed_at)::time(0) AS first, max(changed_at)::time(0) AS last
+  FROM architect.audit_log GROUP BY 1, 2 ORDER BY 1, 2;"
+  show "SELECT pg_size_pretty(sum(pg_total_relation_size(relid))) AS size_of_the_log, count(*) - 1 AS partitions FROM pg_partition_tree('architect.audit_entry');"
+}
+
+one_row() {
+  heading "The life of one row"
+  explain "The busiest account, its last changes, with who and from where."
+  account=$(answer "SELECT row_key->>'aid' FROM architect.audit_log WHERE table_name = 'pgbench_accounts' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1")
+  quiet "BEGIN; SET LOCAL architect.actor = 'alice@example.com'; SET LOCAL architect.context = '{\"ticket\": 4711}';
+         UPDATE pgbench_accounts SET abalance = abalance + 100 WHERE aid = $account; COMMIT"
+  show "SELECT changed_at::time(3), operation, old_values, new_values, actor, context, application_name
+  FROM architect.audit_history('pgbench_accounts', '{\"aid\": $account}') ORDER BY audit_id DESC LIMIT 4;"
+}
+
+disaster() {
+  heading "Somebody forgets the WHERE"
+  moment=$(answer "SELECT clock_timestamp()")
+  quiet "BEGIN; SET LOCAL architect.actor = 'mallory@example.com'; UPDATE pgbench_tellers SET tbalance = 0; COMMIT"
+  bad=$(answer "SELECT txid FROM architect.audit_log WHERE actor = 'mallory@example.com' LIMIT 1")
+  show "SELECT actor, operation, table_name, count(*) FROM architect.audit_log WHERE txid = '$bad' GROUP BY 1, 2, 3;"
+  explain "The table as it was a moment ago, beside what it is now:"
+  show "SELECT tid, was.tbalance AS was, is_now.tbalance AS is_now
+  FROM architect.audit_as_of(NULL::pgbench_tellers, '$moment') AS was JOIN pgbench_tellers AS is_now USING (tid) ORDER BY tid LIMIT 5;"
+  heading "That one transaction, taken back"
+  quiet "UPDATE pgbench_tellers SET tbalance = 5 WHERE tid = 2"
+  explain "(Teller 2 has been changed by somebody else since: that row is refused, and says why.)"
+  show "SELECT status, count(*), min(reason) AS reason FROM architect.revert_changes(txid => '$bad') GROUP BY status;"
+  show "SELECT status, count(*) FROM architect.revert_changes(txid => '$bad', dry_run => false) GROUP BY status;"
+  show "SELECT count(*) AS tellers_that_differ
+  FROM architect.audit_as_of(NULL::pgbench_tellers, '$moment') AS was JOIN pgbench_tellers AS is_now USING (tid) WHERE was.tbalance <> is_now.tbalance;"
+}
+
+trust() {
+  heading "Has anybody edited the log?"
+  show "SELECT * FROM architect.seal_audit_log();"
+  show "SELECT * FROM architect.verify_audit_log();"
+  explain "A superuser hides who did it:"
+  show "UPDATE architect.audit_context SET actor = 'nobody' WHERE actor = 'mallory@example.com';"
+  show "SELECT * FROM architect.verify_audit_log() LIMIT 3;"
+  heading "Is everything still recorded?"
+  quiet "ALTER TABLE pgbench_branches DISABLE TRIGGER \"00_architect_capture\""
+  show "SELECT table_name, status, code, fix FROM architect.audit_coverage();"
+}
+
+nightly() {
+  heading "Nightly"
+  show "CALL architect.run_maintenance();"
+  show "SELECT relid::regclass AS partition FROM pg_partition_tree('architect.audit_entry') WHERE isleaf ORDER BY 1;"
+}
+
 started=$SECONDS
-start_cluster main shared_buffers=128MB
+start_cluster main shared_buffers=256MB
 create_database
-some_load
+attach
+load
+recorded
+one_row
+disaster
+trust
+nightly
 heading "Done in $((SECONDS - started)) seconds; the server is stopped and removed"
