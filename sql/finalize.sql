@@ -24,7 +24,7 @@ GRANT EXECUTE ON FUNCTION architect.capture(), architect.stamp_row() TO PUBLIC;
 
 -- The docstrings of the functions, so that \df+ is a manual: written by scripts/comments.
 -- BEGIN generated comments
-COMMENT ON FUNCTION architect.add_standard_columns IS
+COMMENT ON ROUTINE architect.add_standard_columns IS
 'Adds the usual columns to a table where they are missing, and keeps them: created_at, updated_at
 (timestamptz), created_by, updated_by (text: architect.actor, else the session''s role) and version
 (bigint, one more with each change).
@@ -37,9 +37,9 @@ created_at and created_by nor choose version and updated_by. Existing rows get t
 as updated_at and 1 as version; who and when they were created by is not known and stays null.
 Returns and errors as enable_updated_at.
 Lock: as enable_updated_at. Adding the columns rewrites nothing. Privilege: ownership of the table.';
-COMMENT ON FUNCTION architect.architect_version IS
+COMMENT ON ROUTINE architect.architect_version IS
 'The version of the loaded library, as in db_architect.control.';
-COMMENT ON FUNCTION architect.audit_coverage IS
+COMMENT ON ROUTINE architect.audit_coverage IS
 'Says of every audited table whether all its changes are still recorded, and what to do if not.
 
 Returns one row for each table that is covered, and one for each finding otherwise: table_name,
@@ -49,7 +49,7 @@ truncate_not_recorded, table_missing, child_not_audited. Warnings: no_key, key_d
 column_missing, log_writable, unlogged_table, event_trigger_missing, restored_elsewhere,
 new_table_not_audited.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
-COMMENT ON FUNCTION architect.audit_history IS
+COMMENT ON ROUTINE architect.audit_history IS
 'The life of one row, oldest change first, with who made each.
 
 Arguments: table_name, a table or partition; key, a JSON object of the key columns, as in
@@ -64,30 +64,30 @@ Errors: 55000 the table was never audited or has no key; 22023 a key column is m
 right to read the log; an invalid value as its type reports it.
 Lock: ACCESS SHARE. Privilege: SELECT on architect.audit_log. Assigns no transaction id; works on a
 standby.';
-COMMENT ON FUNCTION architect.audit_history_by_name IS
+COMMENT ON ROUTINE architect.audit_history_by_name IS
 'The life of one row of a table by the name the table has or had: for one that was dropped.
 
 Arguments: schema_name and table_name, of a table or partition, as recorded at any time; key as for
 audit_history. Of a table that is gone the types are not known any more: numbers and strings of the
 same digits are tried both, other values must be spelled as in architect.audit_log.
 Returns, errors, privilege: as for audit_history.';
-COMMENT ON FUNCTION architect.capture_statistics IS
+COMMENT ON ROUTINE architect.capture_statistics IS
 'What the capture trigger remembers in this session: none of it grows with the rows recorded.
 
 Returns one row: relations with a plan, contexts, bytes of row buffers.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
-COMMENT ON FUNCTION architect.disable_audit IS
+COMMENT ON ROUTINE architect.disable_audit IS
 'Stops recording a table''s changes. What was recorded stays in architect.audit_log.
 
 Returns one row: disabled, or skipped where the table was not audited.
 Errors: 42501 not the owner. Lock: SHARE ROW EXCLUSIVE on the table and its partitions, ACCESS
 EXCLUSIVE while the triggers are dropped. Privilege: ownership of the table.';
-COMMENT ON FUNCTION architect.disable_audit_schema IS
+COMMENT ON ROUTINE architect.disable_audit_schema IS
 'Stops auditing every table of a schema, and picking up tables created in it later.
 
 Returns one row for each table: disabled, skipped, or refused with the reason.
 Errors: 3F000 no such schema. Lock and privilege as for disable_audit.';
-COMMENT ON FUNCTION architect.disable_updated_at IS
+COMMENT ON ROUTINE architect.disable_updated_at IS
 'Stops keeping a table''s updated_at column, and undoes what enable_updated_at did.
 
 Arguments: table_name; drop_column, whether a column that enable_updated_at added is dropped. By
@@ -98,7 +98,7 @@ nothing was enabled.
 Errors: 42501 not the owner; 2BP01 a column to drop that other objects depend on.
 Lock: ACCESS EXCLUSIVE on the table and its partitions; none if there is nothing to do. Privilege:
 ownership of the table.';
-COMMENT ON FUNCTION architect.enable_audit IS
+COMMENT ON ROUTINE architect.enable_audit IS
 'Records every change of a table''s rows in architect.audit_log, from the next statement on.
 
 Arguments: table_name; operations to record; columns to record (null: all) or columns to exclude;
@@ -112,7 +112,7 @@ other options changes the policy.
 Errors: 42809 not an ordinary or partitioned table, or temporary; 42501 not the owner, or a system
 catalog; 42703 no such column; 22023 invalid option.
 Lock: SHARE ROW EXCLUSIVE on the table and its partitions. Privilege: ownership of the table.';
-COMMENT ON FUNCTION architect.enable_audit_schema IS
+COMMENT ON ROUTINE architect.enable_audit_schema IS
 'Audits every ordinary and partitioned table of a schema, as enable_audit does.
 
 Arguments: schema_name; except_tables, names of tables to leave out; new_tables, whether tables
@@ -123,7 +123,7 @@ reason.
 Errors: 3F000 no such schema; 42704 no such table in except_tables; 42501 new_tables without owning
 the schema; 22023 invalid option. Lock: SHARE ROW EXCLUSIVE on each table, kept to the end of the
 transaction. Privilege: ownership of the tables.';
-COMMENT ON FUNCTION architect.enable_updated_at IS
+COMMENT ON ROUTINE architect.enable_updated_at IS
 'Keeps a column of a table at the time of each row''s last change, by a trigger that fires after every
 other BEFORE trigger.
 
@@ -141,7 +141,7 @@ table, a temporary table, a generated column; 42501 not the owner, or a system c
 clock.
 Lock: SHARE ROW EXCLUSIVE on the table and its partitions; ACCESS EXCLUSIVE for a moment if a column
 or a default is added; none if there is nothing to do. Privilege: ownership of the table.';
-COMMENT ON FUNCTION architect.grant_access IS
+COMMENT ON ROUTINE architect.grant_access IS
 'Lets a role use db_architect.
 
 Arguments: role_name; level: reader (reads architect.audit_log and the reports), operator (also
@@ -150,34 +150,34 @@ admin (all functions, among them maintenance and seals). No level lets a role wr
 Returns one row for each privilege granted.
 Errors: 42704 no such role; 22023 no such level; 42501 not allowed to grant.
 Lock: none. Privilege: of the extension''s owner, or a superuser.';
-COMMENT ON FUNCTION architect.maintenance_log IS
+COMMENT ON ROUTINE architect.maintenance_log IS
 'What the last runs of run_maintenance() did, the latest first.
 
 Arguments: runs, how many runs to show.
 Returns one row for each thing done, skipped or failed. Privilege: EXECUTE.';
-COMMENT ON FUNCTION architect.maintenance_status IS
+COMMENT ON ROUTINE architect.maintenance_status IS
 'Whether the upkeep is alive.
 
 Arguments: expected_every, how often a run should finish.
 Returns one row: when the last run started and when one last finished, how many steps failed in it,
 whether none finished within twice the expected time, and the pg_cron schedule, where pg_cron is
 installed in this database and schedule_maintenance() was called. Privilege: EXECUTE.';
-COMMENT ON FUNCTION architect.note_ddl IS
+COMMENT ON ROUTINE architect.note_ddl IS
 'Event trigger function behind architect_ddl: audits new tables of audited schemas, completes new
 partitions of audited tables, follows renames. What fails is a warning, never an error of the command.';
-COMMENT ON FUNCTION architect.remove_standard_columns IS
+COMMENT ON ROUTINE architect.remove_standard_columns IS
 'Stops keeping every column of a table that add_standard_columns or enable_updated_at keeps.
 
 Arguments: table_name; drop_columns, whether the columns that were added are dropped. By default they
 stay, with their values and defaults.
 Returns, errors, lock and privilege as disable_updated_at.';
-COMMENT ON FUNCTION architect.revoke_access IS
+COMMENT ON ROUTINE architect.revoke_access IS
 'Takes from a role what grant_access gave it, at any level.
 
 Returns one row for each privilege revoked.
 Errors: 42704 no such role; 42501 not allowed to revoke.
 Lock: none. Privilege: of the extension''s owner, or a superuser.';
-COMMENT ON FUNCTION architect.run_maintenance IS
+COMMENT ON ROUTINE architect.run_maintenance IS
 'Does the upkeep of everything db_architect keeps; to be called by a scheduler, nightly, or by hand.
 
 Steps: note after a restore which cluster this is; make the audit log''s coming months; move rows
@@ -188,18 +188,18 @@ in maintenance_log().
 Errors: 25001 inside a transaction block or a function; 55006 while another run is in progress.
 Lock: each step waits two seconds at most for a lock, a few times, and otherwise leaves its work to
 the next run. Privilege: EXECUTE; it works as the extension''s owner.';
-COMMENT ON FUNCTION architect.schedule_maintenance IS
+COMMENT ON ROUTINE architect.schedule_maintenance IS
 'Has pg_cron call run_maintenance() in this database, as the current role.
 
 Arguments: schedule, in cron''s notation, by pg_cron''s time zone. A second call changes the schedule.
 Returns one row: scheduled, changed or exists. Errors: 55000 pg_cron is not installed in this
 database; 22023 an invalid schedule, from pg_cron. Privilege: EXECUTE, and what pg_cron asks for.';
-COMMENT ON FUNCTION architect.updated_at_statistics IS
+COMMENT ON ROUTINE architect.updated_at_statistics IS
 'What the updated_at trigger remembers in this session: none of it grows with the rows updated.
 
 Returns one row: triggers with a plan of their columns.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
-COMMENT ON FUNCTION architect.updated_at_tables IS
+COMMENT ON ROUTINE architect.updated_at_tables IS
 'What is enabled where: one row for each column that a trigger of ours keeps.
 
 Returns: table_name; column_name, as it is called now; kept_as, what for (created_at, updated_at,
