@@ -31,7 +31,7 @@ impl Table {
     pub fn open(relid: pg_sys::Oid, lock: i32) -> Option<Self> {
         // SAFETY: returns null for an unknown OID; errors unwind through the guard.
         let relation = unsafe { pg_sys::try_relation_open(relid, lock) };
-        (!relation.is_null()).then_some(Self { relation })
+        (!relation.is_null()).then(|| Self { relation })
     }
 
     pub(super) fn raw(&self) -> pg_sys::Relation {
