@@ -17,6 +17,8 @@ mod error;
 mod guc;
 mod maintenance;
 mod pg;
+#[cfg(any(test, feature = "pg_test"))]
+mod tests;
 mod updated_at;
 
 ::pgrx::pg_module_magic!(name, version);

@@ -151,7 +151,6 @@ fn disable_audit_schema(
 /// new_table_not_audited.
 /// Lock: none. Privilege: EXECUTE. Assigns no transaction id.
 #[pg_extern(stable)]
-#[allow(clippy::type_complexity)]
 fn audit_coverage() -> Result<
     TableIterator<
         'static,

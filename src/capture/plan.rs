@@ -101,10 +101,8 @@ pub struct Plans {
 
 impl Plans {
     pub fn get(&mut self, relid: pg_sys::Oid) -> Result<Option<Rc<Plan>>> {
-        if let Some((last, plan)) = &self.last {
-            if *last == relid {
-                return Ok(Some(Rc::clone(plan)));
-            }
+        if let Some((_, plan)) = self.last.as_ref().filter(|(last, _)| *last == relid) {
+            return Ok(Some(Rc::clone(plan)));
         }
         let plan = match self.plans.get(&relid) {
             Some(plan) => plan.clone(),
