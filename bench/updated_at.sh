@@ -4,7 +4,7 @@
 # usage: bench/updated_at.sh [ROWS] [ROUNDS]
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib/measure.sh"
-rows=${1:-100000} rounds=${2:-7}
+rows=${1:-20000} rounds=${2:-40}
 
 setup() {
   sql "CREATE DATABASE bench"

@@ -86,24 +86,19 @@ impl State {
         let mut version = None;
         for target in &plan.targets {
             let index = target.at.index;
-            let Some(found) = after.seek(index) else { return Ok(None) };
-            match target.role {
-                Role::UpdatedAt => time = Some((found, self.time(plan.clock, target.kind))),
-                Role::Version => {
+            match (target.role, after.seek(index)) {
+                (Role::UpdatedAt, Some(found)) => time = Some((found, self.time(plan.clock, target.kind))),
+                (Role::Version, Some(found)) => {
                     let old = before.seek(index).map(|found| found.value);
                     version = Some((found, next_version(target.kind, old)?, target.kind));
                 }
-                Role::UpdatedBy => {
-                    if !found.value.is_plain_text(self.actor.name()) {
-                        return Ok(None);
-                    }
-                }
-                Role::CreatedAt | Role::CreatedBy => {
-                    let same = |old: Found| same_image(target.at.storage, old.value, found.value);
-                    if !before.seek(index).is_some_and(same) {
-                        return Ok(None);
-                    }
-                }
+                (Role::UpdatedBy, Some(found)) if found.value.is_plain_text(self.actor.name()) => {}
+                (Role::CreatedAt | Role::CreatedBy, found) => match (before.seek(index), found) {
+                    (None, None) => {}
+                    (Some(old), Some(new)) if same_image(target.at.storage, old.value, new.value) => {}
+                    _ => return Ok(None),
+                },
+                _ => return Ok(None),
             }
         }
         let mut tuple = NewTuple::copy_of(&new);
