@@ -58,7 +58,7 @@ impl Plan {
                 .into_iter()
                 .flatten()
                 .find_map(|name| attributes.iter().position(|a| !a.dropped && a.name == *name))
-                .ok_or_else(|| column_gone(relid, &kept.name))?;
+                .ok_or_else(|| column_gone(relid, kept.role, &kept.name))?;
             let attribute = &attributes[index];
             let kind = Kind::of(kept.role, attribute.type_oid, attribute.typmod)
                 .filter(|_| !attribute.generated)
@@ -103,16 +103,17 @@ pub fn is_about(origin: &Origin, relid: pg_sys::Oid) -> bool {
         && (table == relid || ffi::partition_ancestors(relid).contains(&table))
 }
 
-fn column_gone(relid: pg_sys::Oid, column: &str) -> Error {
+fn column_gone(relid: pg_sys::Oid, role: Role, column: &str) -> Error {
     let table = lookup::qualified_name(relid).unwrap_or_default();
     Error::undefined_column(format!(
         "column \"{column}\" of relation \"{}\" does not exist",
         lookup::relation_name(relid).unwrap_or_default()
     ))
-    .detail(format!("A trigger on table {table} keeps this column."))
-    .hint(
-        "Call architect.disable_updated_at() or architect.remove_standard_columns(), or add the column again.",
-    )
+    .detail(format!("A trigger on table {table} keeps this column as {}.", role.name()))
+    .hint(format!(
+        "Add the column again, or call architect.{}() to do without it.",
+        if role == Role::UpdatedAt { "disable_updated_at" } else { "remove_standard_columns" }
+    ))
 }
 
 /// The session's plans, by trigger. Any change to any relation empties it: working one out again is
