@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::guc;
-use crate::pg::cursor::{Comparison, Cursor, Found};
+use crate::pg::cursor::{Comparison, Cursor};
 use crate::pg::trigger::{Event, NewTuple, Outcome, TriggerCall, protocol_violation};
 use crate::pg::tuple::{Row, Value, Values, same_image};
 use crate::pg::{datetime, security, session, settings};
