@@ -24,6 +24,8 @@ pub struct Attribute {
     /// A generated column whose value is not stored (PostgreSQL 18): null inside triggers.
     pub virtual_generated: bool,
     pub storage: Storage,
+    /// Bytes a value's place is a multiple of.
+    pub align: usize,
 }
 
 impl Table {
@@ -207,6 +209,12 @@ pub(super) fn attributes_of(descriptor: pg_sys::TupleDesc) -> Vec<Attribute> {
                     dropped: (*form).attisdropped,
                     virtual_generated: (*form).attgenerated == b'v' as std::ffi::c_char,
                     storage: Storage { length: (*form).attlen, by_value: (*form).attbyval },
+                    align: match (*form).attalign as u8 {
+                        pg_sys::TYPALIGN_CHAR => 1,
+                        pg_sys::TYPALIGN_SHORT => 2,
+                        pg_sys::TYPALIGN_INT => 4,
+                        _ => 8,
+                    },
                 }
             })
             .collect()

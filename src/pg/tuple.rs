@@ -41,6 +41,17 @@ impl Value {
         (!self.null).then(|| self.datum.value() as i64)
     }
 
+    /// Whether this, of a text or varchar column, is stored as it is and is `text`.
+    #[inline]
+    pub fn is_plain_text(self, text: &str) -> bool {
+        // SAFETY: a complete varlena value inside a live tuple.
+        !self.null
+            && unsafe {
+                let value = self.datum.cast_mut_ptr::<pg_sys::varlena>();
+                plain(value) && varlena::varlena_to_byte_slice(value) == text.as_bytes()
+            }
+    }
+
     /// The value of an int4 column.
     #[inline]
     pub fn as_i32(self) -> Option<i32> {
@@ -220,7 +231,6 @@ unsafe fn same_varlena(x: *mut pg_sys::varlena, y: *mut pg_sys::varlena) -> bool
         if size_x == size_y && whole(x, size_x) == whole(y, size_y) {
             return true;
         }
-        let plain = |p| varlena::varatt_is_1b(p) && !varlena::varatt_is_1b_e(p) || varlena::varatt_is_4b_u(p);
         if plain(x) && plain(y) {
             return varlena::varlena_to_byte_slice(x) == varlena::varlena_to_byte_slice(y);
         }
@@ -237,5 +247,17 @@ unsafe fn same_varlena(x: *mut pg_sys::varlena, y: *mut pg_sys::varlena) -> bool
             }
         }
         same
+    }
+}
+
+/// Whether a varlena value is neither compressed nor stored elsewhere.
+///
+/// # Safety
+/// It is a complete varlena value.
+#[inline]
+unsafe fn plain(value: *mut pg_sys::varlena) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        varlena::varatt_is_1b(value) && !varlena::varatt_is_1b_e(value) || varlena::varatt_is_4b_u(value)
     }
 }

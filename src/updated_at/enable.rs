@@ -399,7 +399,7 @@ fn describe(target: &Relation, state: &State, spec: &Spec) -> String {
     }
     detail += if spec.always { "; at every UPDATE" } else { "; when an UPDATE changes something" };
     if target.partitioned {
-        detail += &format!("; {} partitions", state.relations.len() - 1);
+        detail += &format!("; partitions: {}", state.relations.len() - 1);
     }
     detail
 }

@@ -2,6 +2,7 @@
 //! relation changed.
 
 use crate::error::{Error, Result};
+use crate::pg::cursor::Layout;
 use crate::pg::trigger::TriggerCall;
 use crate::pg::tuple::Storage;
 use crate::pg::{ffi, invalidation, lookup, session};
@@ -18,24 +19,25 @@ pub struct Position {
     pub storage: Storage,
 }
 
-/// A column that an UPDATE sets.
+/// A column that is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
+    pub role: Role,
     pub at: Position,
     pub kind: Kind,
 }
 
 pub struct Plan {
     pub attributes: usize,
+    pub layout: Layout,
     pub clock: Clock,
     pub only_if_changed: bool,
     /// Columns whose change makes an UPDATE a change.
     pub application: Vec<Position>,
-    pub updated_at: Option<Target>,
-    pub updated_by: Option<Target>,
-    pub version: Option<Target>,
-    /// created_at and created_by: no UPDATE changes them.
-    pub fixed: Vec<Position>,
+    /// The same, asked for each column.
+    pub is_application: Vec<bool>,
+    /// In the order they have in the row.
+    pub targets: Vec<Target>,
 }
 
 impl Plan {
@@ -44,17 +46,7 @@ impl Plan {
         let spec = Spec::parse(&call.arguments())?;
         let numbers_hold = spec.origin.as_ref().is_some_and(|origin| is_about(origin, relid));
         let attributes = call.attributes();
-        let mut plan = Self {
-            attributes: attributes.len(),
-            clock: spec.clock,
-            only_if_changed: !spec.always,
-            application: Vec::new(),
-            updated_at: None,
-            updated_by: None,
-            version: None,
-            fixed: Vec::new(),
-        };
-        let mut taken = Vec::new();
+        let mut targets: Vec<Target> = Vec::new();
         for kept in &spec.kept {
             let by_number = spec
                 .origin
@@ -66,7 +58,7 @@ impl Plan {
                 .into_iter()
                 .flatten()
                 .find_map(|name| attributes.iter().position(|a| !a.dropped && a.name == *name))
-                .ok_or_else(|| column_gone(relid, &kept.name))?;
+                .ok_or_else(|| column_gone(relid, kept.role, &kept.name))?;
             let attribute = &attributes[index];
             let kind = Kind::of(kept.role, attribute.type_oid, attribute.typmod)
                 .filter(|_| !attribute.generated)
@@ -77,22 +69,29 @@ impl Plan {
                         if attribute.generated { format!("{type_name}, generated") } else { type_name };
                     wrong_type(kept.role, &attribute.name, &table, &type_name)
                 })?;
-            let target = Target { at: Position { index, storage: attribute.storage }, kind };
-            taken.push(index);
-            match kept.role {
-                Role::UpdatedAt => plan.updated_at = Some(target),
-                Role::UpdatedBy => plan.updated_by = Some(target),
-                Role::Version => plan.version = Some(target),
-                Role::CreatedAt | Role::CreatedBy => plan.fixed.push(target.at),
-            }
+            let at = Position { index, storage: attribute.storage };
+            targets.push(Target { role: kept.role, at, kind });
         }
-        plan.application = attributes
+        targets.sort_by_key(|target| target.at.index);
+        let is_application: Vec<bool> = attributes
             .iter()
             .enumerate()
-            .filter(|(index, a)| !a.dropped && !a.generated && !taken.contains(index))
-            .map(|(index, a)| Position { index, storage: a.storage })
+            .map(|(i, a)| !a.dropped && !a.generated && !targets.iter().any(|t| t.at.index == i))
             .collect();
-        Ok(plan)
+        Ok(Self {
+            attributes: attributes.len(),
+            layout: Layout::of(&attributes),
+            clock: spec.clock,
+            only_if_changed: !spec.always,
+            application: attributes
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| is_application[*index])
+                .map(|(index, a)| Position { index, storage: a.storage })
+                .collect(),
+            is_application,
+            targets,
+        })
     }
 }
 
@@ -104,16 +103,17 @@ pub fn is_about(origin: &Origin, relid: pg_sys::Oid) -> bool {
         && (table == relid || ffi::partition_ancestors(relid).contains(&table))
 }
 
-fn column_gone(relid: pg_sys::Oid, column: &str) -> Error {
+fn column_gone(relid: pg_sys::Oid, role: Role, column: &str) -> Error {
     let table = lookup::qualified_name(relid).unwrap_or_default();
     Error::undefined_column(format!(
         "column \"{column}\" of relation \"{}\" does not exist",
         lookup::relation_name(relid).unwrap_or_default()
     ))
-    .detail(format!("A trigger on table {table} keeps this column."))
-    .hint(
-        "Call architect.disable_updated_at() or architect.remove_standard_columns(), or add the column again.",
-    )
+    .detail(format!("A trigger on table {table} keeps this column as {}.", role.name()))
+    .hint(format!(
+        "Add the column again, or call architect.{}() to do without it.",
+        if role == Role::UpdatedAt { "disable_updated_at" } else { "remove_standard_columns" }
+    ))
 }
 
 /// The session's plans, by trigger. Any change to any relation empties it: working one out again is

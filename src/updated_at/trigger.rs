@@ -2,13 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::guc;
-use crate::pg::trigger::{Event, Outcome, TriggerCall, protocol_violation};
-use crate::pg::tuple::{Values, same_image};
+use crate::pg::cursor::{Comparison, Cursor};
+use crate::pg::trigger::{Event, NewTuple, Outcome, TriggerCall, protocol_violation};
+use crate::pg::tuple::{Row, Value, Values, same_image};
 use crate::pg::{datetime, security, session, settings};
 use crate::updated_at::kind::Kind;
-use crate::updated_at::plan::{Plan, Plans, Position, Target};
+use crate::updated_at::plan::{Plan, Plans, Position};
 use crate::updated_at::rules::{self, Action, Difference};
-use crate::updated_at::spec::Clock;
+use crate::updated_at::spec::{Clock, Role};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::cell::RefCell;
@@ -55,12 +56,61 @@ impl State {
         let (Some(old), Some(new)) = (call.old(), call.new_row()) else {
             return Err(Error::internal("the trigger was given no row"));
         };
+        if let Some(outcome) = self.patch(&plan, old, new)? {
+            return Ok(outcome);
+        }
         old.values_into(&mut self.old);
         new.values_into(&mut self.new);
         let action = rules::action(plan.only_if_changed, self.difference(&plan));
-        let mut replaced = self.restore(&plan.fixed);
-        replaced |= self.apply(&plan, action)?;
+        let replaced = self.apply(&plan, action)?;
         Ok(if replaced { Outcome::Replaced(new.rebuilt(&mut self.new)) } else { Outcome::Unchanged })
+    }
+
+    /// The usual case without taking the rows apart: the application changed a column of its own, and
+    /// what is to be set can be written over what a copy of the new row has there. None where the case
+    /// is another one.
+    fn patch(&mut self, plan: &Plan, old: Row, new: Row) -> Result<Option<Outcome>> {
+        let (Some(mut before), Some(mut after)) =
+            (Cursor::of(old, &plan.layout), Cursor::of(new, &plan.layout))
+        else {
+            return Ok(None);
+        };
+        if plan.only_if_changed {
+            match Cursor::compare(&mut before, &mut after) {
+                Comparison::Same => return Ok(Some(Outcome::Unchanged)),
+                Comparison::Differ(index) if plan.is_application[index] => {}
+                _ => return Ok(None),
+            }
+        }
+        let mut time = None;
+        let mut version = None;
+        for target in &plan.targets {
+            let index = target.at.index;
+            match (target.role, after.seek(index)) {
+                (Role::UpdatedAt, Some(found)) => time = Some((found, self.time(plan.clock, target.kind))),
+                (Role::Version, Some(found)) => {
+                    let old = before.seek(index).map(|found| found.value);
+                    version = Some((found, next_version(target.kind, old)?, target.kind));
+                }
+                (Role::UpdatedBy, Some(found)) if found.value.is_plain_text(self.actor.name()) => {}
+                (Role::CreatedAt | Role::CreatedBy, found) => match (before.seek(index), found) {
+                    (None, None) => {}
+                    (Some(old), Some(new)) if same_image(target.at.storage, old.value, new.value) => {}
+                    _ => return Ok(None),
+                },
+                _ => return Ok(None),
+            }
+        }
+        let mut tuple = NewTuple::copy_of(&new);
+        if let Some((found, time)) = time {
+            tuple.patch(found, time.to_ne_bytes());
+        }
+        match version {
+            Some((found, version, Kind::Int4)) => tuple.patch(found, (version as i32).to_ne_bytes()),
+            Some((found, version, _)) => tuple.patch(found, version.to_ne_bytes()),
+            None => {}
+        }
+        Ok(Some(Outcome::Replaced(tuple)))
     }
 
     #[inline]
@@ -69,51 +119,47 @@ impl State {
     }
 
     /// Looks no further than the rules need to know.
-    #[inline]
     fn difference(&self, plan: &Plan) -> Difference {
         if !plan.only_if_changed || plan.application.iter().any(|&at| self.differs(at)) {
             return Difference { application: true, ..Difference::default() };
         }
-        let differs = |target: Option<Target>| target.is_some_and(|target| self.differs(target.at));
+        let differs = |role| plan.targets.iter().any(|target| target.role == role && self.differs(target.at));
         Difference {
             application: false,
-            counted: differs(plan.version) || differs(plan.updated_by),
-            time: differs(plan.updated_at),
+            counted: differs(Role::Version) || differs(Role::UpdatedBy),
+            time: differs(Role::UpdatedAt),
         }
     }
 
-    /// Puts back what no UPDATE may change.
-    fn restore(&mut self, fixed: &[Position]) -> bool {
-        let mut restored = false;
-        for &at in fixed {
-            if self.differs(at) {
-                self.new.put(at.index, self.old.get(at.index));
-                restored = true;
-            }
-        }
-        restored
-    }
-
+    /// Sets what is to be set and puts back what no UPDATE may change; says whether anything was.
     fn apply(&mut self, plan: &Plan, action: Action) -> Result<bool> {
         let mut set = false;
-        if let Some(target) = plan.updated_at.filter(|_| action.time) {
-            let time = self.time(plan.clock, target.kind);
-            self.new.set_i64(target.at.index, time);
-            set = true;
-        }
-        if !action.count {
-            return Ok(set);
-        }
-        if let Some(target) = plan.version {
-            self.count(target)?;
-            set = true;
-        }
-        if let Some(target) = plan.updated_by {
-            let actor = self.actor.name();
-            if let Kind::Text(Some(most)) = target.kind {
-                fits(actor, most)?;
+        for target in &plan.targets {
+            let index = target.at.index;
+            match target.role {
+                Role::UpdatedAt if action.time => {
+                    let time = self.time(plan.clock, target.kind);
+                    self.new.set_i64(index, time);
+                }
+                Role::Version if action.count => {
+                    let next = next_version(target.kind, Some(self.old.get(index)))?;
+                    match target.kind {
+                        Kind::Int4 => self.new.set_i32(index, next as i32),
+                        _ => self.new.set_i64(index, next),
+                    }
+                }
+                Role::UpdatedBy if action.count => {
+                    let actor = self.actor.name();
+                    if let Kind::Text(Some(most)) = target.kind {
+                        fits(actor, most)?;
+                    }
+                    self.new.set_text(index, actor);
+                }
+                Role::CreatedAt | Role::CreatedBy if self.differs(target.at) => {
+                    self.new.put(index, self.old.get(index));
+                }
+                _ => continue,
             }
-            self.new.set_text(target.at.index, actor);
             set = true;
         }
         Ok(set)
@@ -132,27 +178,19 @@ impl State {
             _ => now,
         }
     }
+}
 
-    fn count(&mut self, target: Target) -> Result<()> {
-        let index = target.at.index;
-        let old = self.old.get(index);
-        let range = || {
-            Error::new(PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "version is out of range")
-                .detail("The row was updated as often as its version column can count.")
-                .hint("ALTER TABLE ... ALTER COLUMN ... TYPE bigint.")
-        };
-        match target.kind {
-            Kind::Int4 => {
-                let next = rules::next_version(old.as_i32().map(i64::from), i64::from(i32::MAX));
-                let next = next.and_then(|next| i32::try_from(next).ok()).ok_or_else(range)?;
-                self.new.set_i32(index, next);
-            }
-            _ => {
-                self.new.set_i64(index, rules::next_version(old.as_i64(), i64::MAX).ok_or_else(range)?);
-            }
-        }
-        Ok(())
-    }
+/// The version after `old`, within the column's range.
+fn next_version(kind: Kind, old: Option<Value>) -> Result<i64> {
+    let (old, largest) = match kind {
+        Kind::Int4 => (old.and_then(Value::as_i32).map(i64::from), i64::from(i32::MAX)),
+        _ => (old.and_then(Value::as_i64), i64::MAX),
+    };
+    rules::next_version(old, largest).ok_or_else(|| {
+        Error::new(PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "version is out of range")
+            .detail("The row was updated as often as its version column can count.")
+            .hint("ALTER TABLE ... ALTER COLUMN ... TYPE bigint.")
+    })
 }
 
 fn fits(actor: &str, most: usize) -> Result<()> {
