@@ -68,6 +68,9 @@ fn follow(command: &Command) -> Result<()> {
     let relid = command.relid;
     identity::follow_renames(Some(relid))?;
     match policy::find(relid)? {
+        // A restore is going on, or a table was made again under the name of an audited one: its triggers
+        // come with it, or are asked for anew.
+        Some((policy, top)) if policy.relid != top || !policy::identifiers_are_ours()? => Ok(()),
         // A partition came to an audited table: what CREATE TRIGGER does not clone is added.
         Some((_, top)) if top != relid || command.tag == "ALTER TABLE" => {
             enable::attach_to_partitions(top)?;

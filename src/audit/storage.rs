@@ -2,7 +2,7 @@
 
 use crate::audit::{identity, partitions, settings};
 use crate::error::Result;
-use crate::pg::{lookup, security, session, spi};
+use crate::pg::{invalidation, lookup, security, session, spi};
 
 /// Key of the advisory lock that serialises changes to the storage: 'arch' in ASCII.
 const LOCK: i64 = 0x6172_6368;
@@ -12,7 +12,7 @@ const LOCK: i64 = 0x6172_6368;
 pub fn ensure() -> Result<()> {
     security::as_extension_owner(|| {
         if lookup::own_relation("audit_entry").is_none() {
-            spi::run("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[LOCK.into()])?;
+            lock()?;
             if lookup::own_relation("audit_entry").is_none() {
                 spi::run(include_str!("../../sql/storage/audit.sql"), &[])?;
                 make_months()?;
@@ -20,6 +20,13 @@ pub fn ensure() -> Result<()> {
         }
         note_origin()
     })
+}
+
+/// Waits for whoever changes the storage, and hears of what they did.
+fn lock() -> Result<()> {
+    spi::run("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[LOCK.into()])?;
+    invalidation::listen();
+    Ok(())
 }
 
 /// The months a new log starts with: this one and the next ones, until run_maintenance() makes more.
@@ -33,12 +40,11 @@ fn make_months() -> Result<()> {
 
 /// Records the cluster and database this log is in, and looks up tables by name if they changed.
 pub fn note_origin() -> Result<()> {
-    let known = spi::read_one_now::<bool>(
-        "SELECT o.system_identifier OPERATOR(pg_catalog.=) $1 AND o.database_oid OPERATOR(pg_catalog.=) $2
-           FROM architect.audit_origin AS o ORDER BY o.origin_id DESC LIMIT 1",
-        &[session::system_identifier().into(), session::database().into()],
-    );
-    if known == Some(true) {
+    if origin_is_known() {
+        return Ok(());
+    }
+    lock()?;
+    if origin_is_known() {
         return Ok(());
     }
     spi::run(
@@ -48,4 +54,12 @@ pub fn note_origin() -> Result<()> {
         &[session::system_identifier().into(), session::database().into()],
     )?;
     identity::look_up_again()
+}
+
+fn origin_is_known() -> bool {
+    spi::read_one_now::<bool>(
+        "SELECT o.system_identifier OPERATOR(pg_catalog.=) $1 AND o.database_oid OPERATOR(pg_catalog.=) $2
+           FROM architect.audit_origin AS o ORDER BY o.origin_id DESC LIMIT 1",
+        &[session::system_identifier().into(), session::database().into()],
+    ) == Some(true)
 }

@@ -50,8 +50,8 @@ pub struct ArrayKind {
 
 /// Room that any value may have, however full the image is: only large values are left out.
 const SMALL: usize = 1024;
-/// JSON text takes at most so many times its size as jsonb.
-const HEAVIEST: usize = 7;
+/// JSON text weighs at most so many times its size as jsonb.
+const HEAVIEST: usize = 18;
 
 /// A value that jsonb could not hold, or that would make the whole image too large.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Encoder {
         let start = out.len();
         let limit = limit.max(start + SMALL);
         let written = write(&self.kinds[column], value.datum, out, limit);
-        if written.is_ok() && (out.len() <= limit / HEAVIEST || json::jsonb_size(out) <= limit) {
+        if written.is_ok() && (out.len() <= limit / HEAVIEST || json::jsonb_weight(out) <= limit) {
             return Ok(());
         }
         out.truncate(start);

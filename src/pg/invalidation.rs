@@ -109,3 +109,10 @@ pub fn announce(relid: pg_sys::Oid) {
     // SAFETY: sends an invalidation message; an unknown OID is an error that unwinds.
     unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relid) }
 }
+
+/// Hears of what other sessions committed to the catalogue. Taking a lock on a relation does so too, an
+/// advisory lock does not.
+pub fn listen() {
+    // SAFETY: inside a transaction; only marks caches of this backend stale.
+    unsafe { pg_sys::AcceptInvalidationMessages() }
+}

@@ -195,10 +195,12 @@ fn fits_numeric(digits: &[u8]) -> bool {
     whole as i64 + exponent <= 131_072 && fraction as i64 - exponent <= 16_383
 }
 
-/// Bytes JSON text takes as jsonb, or somewhat more: an element of an array or object has an entry of
-/// four bytes, a number takes at least eight.
-pub fn jsonb_size(text: &[u8]) -> usize {
-    let mut size = text.len();
+/// What JSON text weighs as jsonb, in bytes, or somewhat more: an element takes an entry of four bytes, a
+/// number at least eight; and PostgreSQL, while it builds jsonb, has room for 2^24 elements of an array
+/// and 2^23 pairs of an object, which 250 MB of this weight stay below.
+pub fn jsonb_weight(text: &[u8]) -> usize {
+    const ELEMENT: usize = 16;
+    let mut weight = text.len();
     let mut i = 0;
     while i < text.len() {
         match text[i] {
@@ -208,12 +210,12 @@ pub fn jsonb_size(text: &[u8]) -> usize {
                     i += if text[i] == b'\\' { 2 } else { 1 };
                 }
             }
-            b',' | b'[' | b'{' => size += 12,
+            b',' | b':' | b'[' | b'{' => weight += ELEMENT,
             _ => {}
         }
         i += 1;
     }
-    size
+    weight
 }
 
 /// Position of the closing quote; none where the string holds what jsonb refuses.
@@ -320,8 +322,8 @@ mod tests {
 
     #[test]
     fn small_elements_weigh_more_as_jsonb() {
-        assert!(jsonb_size(b"[1,2,3]") >= 4 + 3 * 12);
-        assert_eq!(jsonb_size(br#""a,\",[,{""#), 10);
+        assert!(jsonb_weight(b"[1,2,3]") >= 4 + 3 * 12);
+        assert_eq!(jsonb_weight(br#""a,\",[,{""#), 10);
     }
 
     #[test]
