@@ -37,8 +37,6 @@ created_at and created_by nor choose version and updated_by. Existing rows get t
 as updated_at and 1 as version; who and when they were created by is not known and stays null.
 Returns and errors as enable_updated_at.
 Lock: as enable_updated_at. Adding the columns rewrites nothing. Privilege: ownership of the table.';
-COMMENT ON ROUTINE architect.architect_version IS
-'The version of the loaded library, as in db_architect.control.';
 COMMENT ON ROUTINE architect.audit_coverage IS
 'Says of every audited table whether all its changes are still recorded, and what to do if not.
 
