@@ -14,3 +14,8 @@ CREATE FUNCTION architect.audit_history_by_name(schema_name text, table_name tex
                    schema_name_then text, table_name_then text, partition_name text)
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 20
     AS 'MODULE_PATHNAME', 'audit_history_by_name_wrapper';
+
+CREATE FUNCTION architect.audit_as_of(row_type anyelement, at timestamptz)
+    RETURNS SETOF anyelement
+    LANGUAGE c STABLE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'audit_as_of_wrapper';

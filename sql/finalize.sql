@@ -37,6 +37,26 @@ created_at and created_by nor choose version and updated_by. Existing rows get t
 as updated_at and 1 as version; who and when they were created by is not known and stays null.
 Returns and errors as enable_updated_at.
 Lock: as enable_updated_at. Adding the columns rewrites nothing. Privilege: ownership of the table.';
+COMMENT ON ROUTINE architect.architect_version IS
+'The version of the loaded library, as in db_architect.control.';
+COMMENT ON ROUTINE architect.audit_as_of IS
+'The rows of a table as they were at a time, in its present row type.
+
+Arguments: row_type, a null of the table''s row type, as in NULL::schema.orders, of a table, a
+partitioned table or a partition; at, the time. A change counts from the wall clock time of its
+statement (changed_at), not of its commit; what is not committed does not count.
+Columns are followed across renames. Columns added since are null, dropped ones are not shown, and
+a value recorded under another type is read as the present one (null, with a warning, if it cannot
+be). Excluded columns show their present value, null where the row is gone. Virtual generated
+columns are null in rows that have changed since. Rows truncated since are put together from the
+log; a warning says when the log may not have them all. A partition attached or detached since is
+counted as it is now.
+Errors: 55000 not audited, no key, not every operation is recorded, or recorded without a key since;
+22023 before auditing began, with the earliest time in DETAIL; 42809 not a table''s row type; 42501
+no right to read the table or the log.
+Lock: ACCESS SHARE. Privilege: SELECT on the table, whose row-level security applies to rows that
+are there now and not to rows in the log, and on architect.audit_log. Assigns no transaction id;
+works on a standby.';
 COMMENT ON ROUTINE architect.audit_coverage IS
 'Says of every audited table whether all its changes are still recorded, and what to do if not.
 

@@ -72,7 +72,9 @@ fn follow(command: &Command) -> Result<()> {
         // come with it, or are asked for anew.
         Some((policy, top)) if policy.relid != top || !policy::identifiers_are_ours()? => Ok(()),
         // A partition came to an audited table: what CREATE TRIGGER does not clone is added.
-        Some((_, top)) if top != relid || command.tag == "ALTER TABLE" => {
+        Some((policy, top)) if top != relid || command.tag == "ALTER TABLE" => {
+            // When a column came is known to the moment: audit_as_of asks.
+            identity::describe(policy.table_id, top)?;
             enable::attach_to_partitions(top)?;
             if command.relkind == b'p' as i8 { enable::detach_from_former_partitions() } else { Ok(()) }
         }

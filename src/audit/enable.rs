@@ -69,9 +69,7 @@ pub fn enable(relid: pg_sys::Oid, options: &Options) -> Result<Vec<Report>> {
     if triggers || !same_policy {
         identity::announce(relid)?;
     }
-    if !target.partitioned {
-        identity::describe(table_id, relid)?;
-    }
+    identity::describe(table_id, relid)?;
     let keyless = keyless(relid);
     let mut detail = format!("{} ({} image)", options.operations.join(", "), options.image);
     if target.partitioned {

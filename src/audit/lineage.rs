@@ -59,13 +59,14 @@ impl Lineage {
         self.target.contains(name).then(|| name.clone())
     }
 
-    /// Present columns that were there at `time`; none if nothing is known about it.
-    pub fn columns_at(&self, time: i64) -> Vec<String> {
-        let mut relids: Vec<(u32, bool)> = self.shapes.iter().map(|s| (s.relid, s.ours)).collect();
+    /// Present columns that were there at `time`, by what some shapes say; none if nothing is known.
+    pub fn columns_at(&self, time: i64, shapes: &[i32]) -> Vec<String> {
+        let about = || self.shapes.iter().filter(|s| shapes.contains(&s.relation_id));
+        let mut relids: Vec<(u32, bool)> = about().map(|s| (s.relid, s.ours)).collect();
         relids.sort_unstable();
         relids.dedup();
         let of = |(relid, ours): &(u32, bool)| -> Vec<&LoggedShape> {
-            self.shapes.iter().filter(|s| s.relid == *relid && s.ours == *ours).collect()
+            about().filter(|s| s.relid == *relid && s.ours == *ours).collect()
         };
         let mut then: Vec<&LoggedShape> = relids
             .iter()
@@ -145,7 +146,7 @@ mod tests {
         let now = |column| lineage.current_name(&lineage.shapes[0], column);
         assert_eq!(now("name").as_deref(), Some("caption"));
         assert_eq!(now("old"), None);
-        assert_eq!(lineage.columns_at(150), names(&["caption", "id"]));
+        assert_eq!(lineage.columns_at(150, &[1, 2]), names(&["caption", "id"]));
     }
 
     #[test]

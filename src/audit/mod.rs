@@ -10,6 +10,9 @@
 //! | `coverage.rs` | what is not covered any more, and what to do |
 //! | `using_api.rs` | the SQL functions that read the log and undo changes |
 //! | `history.rs` | the life of one row |
+//! | `as_of.rs` | a table's rows as they were |
+//! | `rewind.rs` | pure: undoing recorded changes in memory |
+//! | `entries.rs` | log entries in terms of the table's present columns |
 //! | `subject.rs` | the table a question is about: its numbers in the log, its shapes over time |
 //! | `row_key.rs` | a key as asked for and as the log spells it |
 //! | `lineage.rs` | pure: what a column of an earlier shape is called now |
@@ -21,9 +24,11 @@
 //! | `storage.rs` | the log's tables, made on first use and owned by the extension's owner |
 
 mod api;
+mod as_of;
 mod coverage;
 mod ddl;
 mod enable;
+mod entries;
 mod history;
 pub mod identity;
 mod lineage;
@@ -31,6 +36,7 @@ pub mod maintain;
 mod options;
 mod partitions;
 mod raw_json;
+mod rewind;
 mod row_key;
 mod schema;
 mod settings;

@@ -104,3 +104,20 @@ impl RowType {
         }
     }
 }
+
+/// Rows kept as long as this lives.
+pub struct KeptRows(OwnedContext);
+
+impl KeptRows {
+    pub fn new() -> Self {
+        Self(OwnedContext::new(c"db_architect kept rows"))
+    }
+
+    pub fn keep(&self, row: Value) -> Value {
+        // SAFETY: a composite value, copied whole.
+        let datum = self.0.within(|| unsafe {
+            pg_sys::Datum::from(pg_sys::pg_detoast_datum_copy(row.datum.cast_mut_ptr()))
+        });
+        Value { datum, null: false }
+    }
+}

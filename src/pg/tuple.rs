@@ -61,7 +61,7 @@ impl Value {
 
 /// A row taken apart; kept from row to row for its memory. Values stored by reference point into the
 /// row: use them no longer than it lives.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Values {
     datums: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
@@ -112,7 +112,7 @@ impl Values {
         self.nulls[index] = false;
     }
 
-    pub(super) fn set_null(&mut self, index: usize) {
+    pub fn set_null(&mut self, index: usize) {
         self.datums[index] = pg_sys::Datum::from(0usize);
         self.nulls[index] = true;
     }
