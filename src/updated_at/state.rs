@@ -46,7 +46,7 @@ impl State {
         let above = ancestors.iter().filter(|t| !t.cloned).map(|t| t.relid).collect();
         let triggers = trigger::on_relations(&relations, FUNCTION)?;
         let own = triggers.iter().find(|t| t.relid == target.oid && !t.cloned);
-        let own = own.map(|trigger| Own::read(trigger)).transpose()?;
+        let own = own.map(Own::read).transpose()?;
         let parts: Vec<(pg_sys::Oid, Vec<Column>)> =
             relations.iter().map(|&relid| Ok((relid, column::columns(relid)?))).collect::<Result<_>>()?;
         Ok(Self {
