@@ -183,6 +183,10 @@ installed in this database and schedule_maintenance() was called. Privilege: EXE
 COMMENT ON ROUTINE architect.note_ddl IS
 'Event trigger function behind architect_ddl: audits new tables of audited schemas, completes new
 partitions of audited tables, follows renames. What fails is a warning, never an error of the command.';
+COMMENT ON ROUTINE architect.note_updated_at_ddl IS
+'Event trigger function behind architect_updated_at_ddl: writes a renamed column''s new name into the
+trigger that keeps it, and warns of a trigger that would fire after it. What fails is a warning, never
+an error of the command.';
 COMMENT ON ROUTINE architect.remove_standard_columns IS
 'Stops keeping every column of a table that add_standard_columns or enable_updated_at keeps.
 

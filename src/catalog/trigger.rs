@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::pg::spi;
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 
 #[derive(Debug, Clone)]
@@ -26,20 +27,32 @@ pub const TYPE_TRUNCATE: i16 = 32;
 
 /// Triggers that run a function of schema architect, on one relation.
 pub fn on_relation(relid: pg_sys::Oid, function: &str) -> Result<Vec<Trigger>> {
-    calling(function).map(|all| all.into_iter().filter(|t| t.relid == relid).collect())
+    on_relations(&[relid], function)
+}
+
+/// Triggers that run a function of schema architect, on some relations.
+pub fn on_relations(relations: &[pg_sys::Oid], function: &str) -> Result<Vec<Trigger>> {
+    select("AND t.tgrelid OPERATOR(pg_catalog.=) ANY ($2)", &[function.into(), relations.to_vec().into()])
 }
 
 /// Triggers that run a function of schema architect, anywhere.
 pub fn calling(function: &str) -> Result<Vec<Trigger>> {
+    select("", &[function.into()])
+}
+
+fn select(condition: &str, arguments: &[DatumWithOid]) -> Result<Vec<Trigger>> {
     spi::read_now(
-        "SELECT t.oid, t.tgrelid, t.tgname::pg_catalog.text, t.tgenabled, t.tgtype,
-                t.tgparentid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
-           FROM pg_catalog.pg_trigger AS t
-           JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
-           JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
-          WHERE n.nspname OPERATOR(pg_catalog.=) 'architect' AND p.proname OPERATOR(pg_catalog.=) $1::pg_catalog.name
-          ORDER BY t.tgrelid, t.tgname",
-        &[function.into()],
+        &format!(
+            "SELECT t.oid, t.tgrelid, t.tgname::pg_catalog.text, t.tgenabled, t.tgtype,
+                    t.tgparentid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+               FROM pg_catalog.pg_trigger AS t
+               JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
+               JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+              WHERE n.nspname OPERATOR(pg_catalog.=) 'architect'
+                AND p.proname OPERATOR(pg_catalog.=) $1::pg_catalog.name {condition}
+              ORDER BY t.tgrelid, t.tgname"
+        ),
+        arguments,
         |row| {
             Ok(Trigger {
                 oid: row.get(1)?.unwrap_or(pg_sys::InvalidOid),

@@ -3,7 +3,7 @@
 use crate::pg::security;
 use crate::updated_at::enable::{self, Report, Request, Wanted};
 use crate::updated_at::spec::{Clock, Role};
-use crate::updated_at::{list, trigger};
+use crate::updated_at::{follow, list, trigger};
 use pgrx::PgRelation;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -171,6 +171,20 @@ fn updated_at_tables() -> Result<
             .into_iter()
             .map(|e| (e.table, e.column, e.kept_as, e.clock, e.only_if_changed, e.trigger, e.status)),
     ))
+}
+
+/// Event trigger function behind architect_updated_at_ddl: writes a renamed column's new name into the
+/// trigger that keeps it, and warns of a trigger that would fire after it. What fails is a warning, never
+/// an error of the command.
+#[pg_extern(sql = "
+CREATE FUNCTION architect.note_updated_at_ddl() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+CREATE EVENT TRIGGER architect_updated_at_ddl ON ddl_command_end
+    WHEN TAG IN ('ALTER TABLE', 'CREATE TRIGGER', 'ALTER TRIGGER')
+    EXECUTE FUNCTION architect.note_updated_at_ddl();
+")]
+fn note_updated_at_ddl(_fcinfo: pg_sys::FunctionCallInfo) {
+    follow::on_ddl_command_end();
 }
 
 /// What the updated_at trigger remembers in this session: none of it grows with the rows updated.

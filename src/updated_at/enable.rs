@@ -355,11 +355,10 @@ fn carry_out(target: &Relation, state: &State, steps: &mut Steps, reports: &mut 
 
 /// Creates the trigger, or replaces it where it has this name already. Replacing resets a trigger that
 /// was made to fire always; that is the owner's wish and is put back.
-fn create_trigger(target: &Relation, state: &State, name: &str, spec: &Spec) -> Result<()> {
+pub fn create_trigger(target: &Relation, state: &State, name: &str, spec: &Spec) -> Result<()> {
     let table = target.qualified_name();
     let name = pgrx::spi::quote_identifier(name);
-    let arguments: Vec<String> =
-        spec.arguments().iter().map(|argument| pgrx::spi::quote_literal(argument)).collect();
+    let arguments: Vec<String> = spec.arguments().iter().map(pgrx::spi::quote_literal).collect();
     let replaced = state.own.as_ref();
     let replace = if replaced.is_some() { "OR REPLACE " } else { "" };
     spi::run(

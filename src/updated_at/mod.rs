@@ -10,6 +10,7 @@
 //! | `api.rs` | the SQL functions |
 //! | `columns.rs` | the columns: what they may be, adding them, their defaults |
 //! | `enable.rs` | attaching and detaching the trigger |
+//! | `follow.rs` | what DDL on such a table means: renamed columns, later triggers |
 //! | `kind.rs` | what types the columns may have |
 //! | `list.rs` | what is enabled where, and in what state |
 //! | `plan.rs` | which column of a relation is which, worked out once a session |
@@ -21,6 +22,7 @@
 mod api;
 mod columns;
 mod enable;
+mod follow;
 mod kind;
 mod list;
 mod plan;

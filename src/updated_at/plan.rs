@@ -129,12 +129,11 @@ impl Plans {
     #[inline]
     pub fn get(&mut self, call: &TriggerCall) -> Result<Rc<Plan>> {
         let changes = invalidation::changes();
-        if self.changes == changes {
-            if let Some((trigger, plan)) = &self.last {
-                if *trigger == call.trigger_oid() {
-                    return Ok(Rc::clone(plan));
-                }
-            }
+        if self.changes == changes
+            && let Some((trigger, plan)) = &self.last
+            && *trigger == call.trigger_oid()
+        {
+            return Ok(Rc::clone(plan));
         }
         self.find(call)
     }

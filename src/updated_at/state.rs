@@ -4,6 +4,7 @@ use crate::catalog::column::{self, Column};
 use crate::catalog::relation::{self, Relation};
 use crate::catalog::trigger::{self, Trigger};
 use crate::error::Result;
+use crate::pg::ffi;
 use crate::updated_at::columns::is_our_default;
 use crate::updated_at::plan::is_about;
 use crate::updated_at::spec::{Kept, Role, Spec};
@@ -41,11 +42,11 @@ impl State {
     pub fn read(target: &Relation) -> Result<Self> {
         let relations: Vec<pg_sys::Oid> =
             std::iter::once(target.oid).chain(relation::partitions(target.oid)?).collect();
-        let all = trigger::calling(FUNCTION)?;
-        let above = all.iter().filter(|t| !t.cloned).map(|t| t.relid).collect();
-        let triggers: Vec<Trigger> = all.into_iter().filter(|t| relations.contains(&t.relid)).collect();
+        let ancestors = trigger::on_relations(&ffi::partition_ancestors(target.oid), FUNCTION)?;
+        let above = ancestors.iter().filter(|t| !t.cloned).map(|t| t.relid).collect();
+        let triggers = trigger::on_relations(&relations, FUNCTION)?;
         let own = triggers.iter().find(|t| t.relid == target.oid && !t.cloned);
-        let own = own.map(|trigger| Own::read(trigger)).transpose()?;
+        let own = own.map(Own::read).transpose()?;
         let parts: Vec<(pg_sys::Oid, Vec<Column>)> =
             relations.iter().map(|&relid| Ok((relid, column::columns(relid)?))).collect::<Result<_>>()?;
         Ok(Self {

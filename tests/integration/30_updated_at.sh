@@ -70,6 +70,14 @@ sql -d source "CREATE EXTENSION db_architect; CREATE SCHEMA s;
   SELECT FROM architect.enable_updated_at('s.renamed', 'was');
   ALTER TABLE s.renamed RENAME was TO is_now;
   INSERT INTO s.renamed VALUES ('a', '2000-01-01', '2000-01-01');
+  ALTER EVENT TRIGGER architect_updated_at_ddl DISABLE;
+  CREATE TABLE s.unnoted (LIKE s.renamed);
+  ALTER TABLE s.unnoted RENAME is_now TO was;
+  ALTER TABLE s.unnoted ADD x int; ALTER TABLE s.unnoted DROP x;
+  INSERT INTO s.unnoted VALUES ('a', '2000-01-01', '2000-01-01');
+  SELECT FROM architect.enable_updated_at('s.unnoted', 'was');
+  ALTER TABLE s.unnoted RENAME was TO is_now;
+  ALTER EVENT TRIGGER architect_updated_at_ddl ENABLE;
   CREATE TABLE s.parts (id int, name text) PARTITION BY LIST (id);
   CREATE TABLE s.parts_1 PARTITION OF s.parts FOR VALUES IN (1);
   SELECT FROM architect.add_standard_columns('s.parts');
@@ -89,25 +97,22 @@ for method in plain custom; do
   is "the column is found by name, whatever its number now" \
     "$(sql -d "restored_$method" "UPDATE s.\"a\"\"b'; drop\" SET name = 'b' RETURNING \"u=p'd\" > '2001-01-01', other > '2001-01-01'")" "t|f"
   is "partitions too" "$(sql -d "restored_$method" "UPDATE s.parts SET name = 'c' RETURNING version, updated_at > created_at")" "3|t"
-  # Renamed before the dump, in a table whose numbers changed: better no write than a write to another column.
-  fails_with "a column renamed before the dump is not guessed" 42703 -d "restored_$method" "UPDATE s.renamed SET name = 'b'"
-  like "the listing says so" "$(sql -d "restored_$method" "SELECT status FROM architect.updated_at_tables() WHERE table_name = 's.renamed'")" "every UPDATE fails"
-  sql -d "restored_$method" "SELECT FROM architect.enable_updated_at('s.renamed', 'is_now')" >/dev/null
+  # The rename was noted in the trigger when it happened.
+  is "a column renamed before the dump" \
+    "$(sql -d "restored_$method" "UPDATE s.renamed SET name = 'b' RETURNING is_now > '2001-01-01', other > '2001-01-01'")" "t|f"
+  # One that was not noted, in a table whose numbers changed: better no write than a write to another column.
+  fails_with "a rename nobody noted is not guessed" 42703 -d "restored_$method" "UPDATE s.unnoted SET name = 'b'"
+  like "the listing says so" "$(sql -d "restored_$method" "SELECT status FROM architect.updated_at_tables() WHERE table_name = 's.unnoted'")" "every UPDATE fails"
+  sql -d "restored_$method" "SELECT FROM architect.enable_updated_at('s.unnoted', 'is_now')" >/dev/null
   is "until it is enabled under its new name" \
-    "$(sql -d "restored_$method" "UPDATE s.renamed SET name = 'c' RETURNING is_now > '2001-01-01', other > '2001-01-01'")" "t|f"
+    "$(sql -d "restored_$method" "UPDATE s.unnoted SET name = 'c' RETURNING is_now > '2001-01-01', other > '2001-01-01'")" "t|f"
 done
-# Enabling once more after the rename writes the new name down: then the dump has it.
-sql -d source "SELECT FROM architect.enable_updated_at('s.renamed', 'is_now')" >/dev/null
-sql "CREATE DATABASE restored_again"
-tool_on main pg_dump source | psql_on main -q -U postgres -d restored_again >/dev/null
-is "enabled again before the dump, the rename is in it" \
-  "$(sql -d restored_again "UPDATE s.renamed SET name = 'c' RETURNING is_now > '2001-01-01', other > '2001-01-01'")" "t|f"
 
 # --- the extension -----------------------------------------------------------------------------------------------------
-fails_with "the extension can't be dropped under its triggers" 2BP01 -d restored_again "DROP EXTENSION db_architect"
-ok "with CASCADE it can" sql -d restored_again "DROP EXTENSION db_architect CASCADE"
+fails_with "the extension can't be dropped under its triggers" 2BP01 -d restored_plain "DROP EXTENSION db_architect"
+ok "with CASCADE it can" sql -d restored_plain "DROP EXTENSION db_architect CASCADE"
 is "the columns stay, and their defaults work without it" \
-  "$(sql -d restored_again "SET architect.actor = 'bob'; INSERT INTO s.parts (id, name) VALUES (1, 'x') RETURNING created_by, version, created_at IS NOT NULL")" "bob|1|t"
+  "$(sql -d restored_plain "SET architect.actor = 'bob'; INSERT INTO s.parts (id, name) VALUES (1, 'x') RETURNING created_by, version, created_at IS NOT NULL")" "bob|1|t"
 
 # --- logical replication -----------------------------------------------------------------------------------------------
 start_cluster subscriber

@@ -295,6 +295,18 @@ SELECT column_name, status FROM architect.updated_at_tables() WHERE table_name =
 SELECT * FROM architect.enable_updated_at('altered', 'modified');
 UPDATE altered SET name = 'now';
 SELECT kept_as, column_name, status FROM architect.updated_at_tables() WHERE table_name = 'ua.altered';
+-- The new name is in the trigger's arguments, so that a dump has it; a trigger that was disabled stays so.
+-- The owner who renames needs no privilege of ours.
+CREATE ROLE ua_owner;
+GRANT USAGE, CREATE ON SCHEMA ua TO ua_owner;
+ALTER TABLE altered OWNER TO ua_owner;
+ALTER TABLE altered DISABLE TRIGGER ALL;
+SET ROLE ua_owner;
+ALTER TABLE altered RENAME modified TO "at last, 'changed'";
+RESET ROLE;
+SELECT tgenabled, pg_get_triggerdef(oid) ~ 'updated_at=at last, ''''changed' AS noted FROM pg_trigger WHERE tgrelid = 'altered'::regclass;
+ALTER TABLE altered ENABLE TRIGGER ALL;
+ALTER TABLE altered RENAME "at last, 'changed'" TO modified;
 -- Renamed table and schema; dropped and made again: nothing is left of the first one.
 ALTER TABLE altered RENAME TO renamed;
 BEGIN; UPDATE renamed SET name = 'r'; SELECT modified = now()::timestamp AS kept FROM renamed; COMMIT;
@@ -464,5 +476,5 @@ SELECT count(*) AS compared, count(*) FILTER (WHERE to_jsonb(s) - '{updated_at,c
 SELECT count(*) > 0 AS revoked FROM architect.revoke_access('ua_other');
 DROP SCHEMA ua CASCADE;
 DROP FOREIGN DATA WRAPPER nothing CASCADE;
-DROP ROLE ua_app, ua_other;
+DROP ROLE ua_app, ua_other, ua_owner;
 SELECT count(*) AS left_over FROM architect.updated_at_tables();
