@@ -216,6 +216,29 @@ COMMENT ON ROUTINE architect.schedule_maintenance IS
 Arguments: schedule, in cron''s notation, by pg_cron''s time zone. A second call changes the schedule.
 Returns one row: scheduled, changed or exists. Errors: 55000 pg_cron is not installed in this
 database; 22023 an invalid schedule, from pg_cron. Privilege: EXECUTE, and what pg_cron asks for.';
+COMMENT ON ROUTINE architect.seal_audit_log IS
+'Seals what has been committed to the audit log since the last seal: hashes it and chains the hash to
+the seal before. Keep the hash where nobody who could change the log can reach it.
+
+Returns one row: the last seal''s number, how many entries were sealed now (0: there was nothing new,
+and the last seal stays), its hash, and who keeps newer entries from being sealed: the oldest open
+transaction or prepared transaction, in any database, or null.
+Errors: 55000 there is no audit log; 55P03 the seals are being written by another session.
+Lock: nothing that stops readers or writers of the log. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.set_audit_months_ahead IS
+'Says how many months after the current one run_maintenance() makes partitions of the audit log for.
+
+Arguments: months, 0 to 120. Three is the default.
+Returns one row: changed or exists. Errors: 22023 out of range. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.set_audit_retention IS
+'Says how long the audit log is kept. run_maintenance() then drops whole months, in UTC, that ended
+longer ago than that; never the current one.
+
+Arguments: keep, an interval of at least a day, or null to keep everything; action, ''drop'' or
+''detach'' (the month becomes a table of its own, audit_entry_2026_01, outside of the log);
+require_seal, whether a log that has seals keeps a month until all of it is sealed.
+Returns one row: changed or exists. Nothing is dropped before the next run_maintenance().
+Errors: 22023 invalid value. Lock: none on the log. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.updated_at_statistics IS
 'What the updated_at trigger remembers in this session: none of it grows with the rows updated.
 
@@ -228,4 +251,16 @@ Returns: table_name; column_name, as it is called now; kept_as, what for (create
 created_by, updated_by, version); clock; only_if_changed; trigger_name; status, ''ok'' or what is wrong
 and what to do about it. Partitions are not listed apart from their table.
 Lock: none. Privilege: EXECUTE. Reads the catalogue only, assigns no transaction id.';
+COMMENT ON ROUTINE architect.verify_audit_log IS
+'Finds what was changed in the audit log, or in its seals, since it was sealed: entries edited,
+deleted or inserted, contexts (who and why) and relations (names) edited or deleted, seals edited or
+deleted.
+
+Arguments: expected_hash, the hash of an earlier seal that was kept elsewhere. Without it a chain that was
+made anew, or cut off at its end with care, cannot be told from the true one.
+Returns one row for each finding, a thousand at most, with where it is, and a last row that sums up:
+severity ok or failed. Months dropped by the retention policy are no findings.
+Errors: 22023 not a hash; 42501 without SELECT on architect.audit_log; 55000 there is no audit log or no
+seal. Lock: ACCESS SHARE on the log, until the transaction ends: retention waits for it, writers do not.
+Works on a standby. Privilege: EXECUTE, and SELECT on architect.audit_log.';
 -- END generated comments

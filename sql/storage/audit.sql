@@ -128,21 +128,52 @@ CREATE TABLE architect.audit_setting (
     months_ahead       integer NOT NULL DEFAULT 3 CHECK (months_ahead BETWEEN 0 AND 120),
     keep               interval,
     action             text NOT NULL DEFAULT 'drop' CHECK (action IN ('drop', 'detach')),
-    require_seal       boolean NOT NULL DEFAULT true
+    require_seal       boolean NOT NULL DEFAULT true,
+    last_seal_id       bigint
 );
 INSERT INTO architect.audit_setting DEFAULT VALUES;
 
--- Seals: a chain of hashes over what was committed (see seal_audit_log).
+-- Seals: a chain of hashes over what was committed (src/audit/seal/). A seal covers the entries whose
+-- transaction id is in from_txid .. to_txid, the end excluded, and whose id is at least from_audit_id; a
+-- seal of kind retire says that the retention policy dropped what lay between two points in time.
 CREATE TABLE architect.audit_seal (
     seal_id            bigint PRIMARY KEY,
     sealed_at          timestamptz NOT NULL,
-    origin_id          integer NOT NULL,
+    kind               text NOT NULL CHECK (kind IN ('seal', 'retire')),
+    era                integer NOT NULL,
+    system_identifier  text NOT NULL,
+    database_oid       oid NOT NULL,
+    from_audit_id      bigint NOT NULL,
+    to_audit_id        bigint NOT NULL,
     from_txid          xid8 NOT NULL,
     to_txid            xid8 NOT NULL,
     entries            bigint NOT NULL,
+    first_chunk        bigint NOT NULL,
+    chunks             bigint NOT NULL,
+    retired_from       timestamptz,
+    retired_to         timestamptz,
+    detail             text NOT NULL,
     previous_hash      bytea NOT NULL,
     hash               bytea NOT NULL
 );
+-- Some thousand entries each: a hash over them, and in items a few bytes for each entry by which a
+-- mismatch is pinned to it. A chunk that shares a dropped month with its neighbours is stored again under the
+-- seal that says so; of several rows with one chunk_id the one of the latest seal counts.
+CREATE TABLE architect.audit_seal_chunk (
+    seal_id            bigint NOT NULL,
+    chunk_id           bigint NOT NULL,
+    entries            integer NOT NULL,
+    last_txid          xid8 NOT NULL,
+    last_audit_id      bigint NOT NULL,
+    last_operation     "char" NOT NULL,
+    first_at           timestamptz NOT NULL,
+    last_at            timestamptz NOT NULL,
+    hash               bytea NOT NULL,
+    items              bytea,
+    PRIMARY KEY (seal_id, chunk_id)
+);
+CREATE INDEX audit_seal_chunk_chunk_id_idx ON architect.audit_seal_chunk (chunk_id, seal_id);
+CREATE INDEX audit_seal_chunk_time_idx ON architect.audit_seal_chunk USING brin (first_at, last_at) WITH (pages_per_range = 8);
 
 CREATE VIEW architect.audit_log AS
 SELECT e.audit_id,
@@ -197,7 +228,7 @@ SELECT e.audit_id,
 
 REVOKE ALL ON architect.audit_origin, architect.audit_table, architect.audit_schema, architect.audit_relation,
     architect.audit_context, architect.audit_entry, architect.audit_entry_default, architect.audit_setting,
-    architect.audit_seal,
+    architect.audit_seal, architect.audit_seal_chunk,
     architect.audit_log FROM PUBLIC;
 REVOKE ALL ON SEQUENCE architect.audit_relation_id_seq, architect.audit_context_id_seq, architect.audit_id_seq FROM PUBLIC;
 
@@ -210,3 +241,4 @@ COMMENT ON TABLE architect.audit_schema IS 'Schemas whose new tables are audited
 COMMENT ON TABLE architect.audit_origin IS 'The clusters and databases this log was written in.';
 COMMENT ON TABLE architect.audit_setting IS 'How the log is kept. Change it through set_audit_retention and set_audit_months_ahead.';
 COMMENT ON TABLE architect.audit_seal IS 'The chain of hashes written by seal_audit_log.';
+COMMENT ON TABLE architect.audit_seal_chunk IS 'Hashes of some thousand audit entries each, of which seals are made.';

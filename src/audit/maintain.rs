@@ -2,19 +2,27 @@
 
 use crate::audit::partitions::{self, Range};
 use crate::audit::settings::Settings;
-use crate::audit::storage;
+use crate::audit::{retention, seal, storage};
 use crate::error::{Error, Result};
 use crate::maintenance::{Run, Step};
 use crate::pg::{lookup, session, spi};
+use pgrx::prelude::*;
 
-pub const STEPS: &[Step] =
-    &[Step { name: "audit origin", run: note_origin }, Step { name: "audit months", run: make_months }];
+pub const STEPS: &[Step] = &[
+    Step { name: "audit origin", run: note_origin },
+    Step { name: "audit months", run: make_months },
+    Step { name: "audit default partition", run: empty_default },
+    Step { name: "audit indexes", run: summarize },
+    Step { name: "audit seal", run: seal },
+    Step { name: "audit retention", run: retention::drop_months },
+    Step { name: "audit contexts", run: retention::purge_contexts },
+];
 
 /// Room between the last change written to the default partition and the start of its successor:
 /// enough to check a constraint on it without locking it.
 const SECOND: i64 = 1_000_000;
 
-fn log_exists() -> bool {
+pub fn log_exists() -> bool {
     lookup::own_relation("audit_entry").is_some()
 }
 
@@ -54,6 +62,7 @@ fn attach_each(run: &mut Run, ranges: Vec<Range>) -> Result<()> {
         });
         match made {
             Ok(name) => run.note(name, "created", ""),
+            Err(error) if error.is_cancel() => return Err(error),
             Err(error) => failure = Err(error),
         }
     }
@@ -105,6 +114,7 @@ fn take_over_from_default(run: &mut Run, mut wanted: Vec<Range>) -> Result<()> {
         });
         match made {
             Ok(name) => run.note(name, "created", "takes over from the default partition"),
+            Err(error) if error.is_cancel() => return Err(error),
             Err(error) => failure = Err(error),
         }
     }
@@ -133,4 +143,119 @@ fn default_bytes() -> Result<i64> {
         &[lookup::own_relation(partitions::DEFAULT).into()],
     )
     .map(Option::unwrap_or_default)
+}
+
+/// Moves rows out of the default partition into partitions made for them, a month in a transaction. Writers
+/// go on: by now they write elsewhere, `make_months` having seen to it.
+fn empty_default(run: &mut Run) -> Result<()> {
+    let ranges = run.transaction(|| if log_exists() { ranges_in_default() } else { Ok(Vec::new()) })?;
+    let mut failure = Ok(());
+    for range in ranges {
+        match run.retrying(|| move_out(&range)) {
+            Ok((name, rows)) => {
+                run.note(name, "created", format!("{rows} entries moved from the default partition"))
+            }
+            Err(error) if error.is_cancel() => return Err(error),
+            Err(error) => {
+                run.note(partitions::DEFAULT, "failed", error.one_line());
+                failure = Err(error);
+            }
+        }
+    }
+    failure
+}
+
+/// Stretches of time, within a month each, that have entries in the default partition, no partition, and are over.
+fn ranges_in_default() -> Result<Vec<Range>> {
+    let partitions = partitions::all()?;
+    let firsts = spi::read_now(
+        "SELECT DISTINCT pg_catalog.date_trunc('month', e.changed_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+           FROM architect.audit_entry_default AS e ORDER BY 1",
+        &[],
+        |row| row.get::<TimestampWithTimeZone>(1),
+    )?;
+    let mut ranges = Vec::new();
+    for first in firsts.into_iter().flatten() {
+        for month in partitions::months(first.into(), 0)? {
+            ranges.extend(partitions::uncovered(&month, &partitions));
+        }
+    }
+    // What is being written to just now waits for the next run.
+    let now = session::clock();
+    ranges.retain(|range| range.high <= now || range.low > now);
+    Ok(ranges)
+}
+
+fn move_out(range: &Range) -> Result<(String, i64)> {
+    let name = partitions::create(range)?;
+    let mut rows = move_rows(range, &name)?;
+    // A transaction that began before the partition that follows may have added some.
+    spi::run("LOCK TABLE architect.audit_entry_default IN ACCESS EXCLUSIVE MODE", &[])?;
+    rows += move_rows(range, &name)?;
+    partitions::attach(range)?;
+    Ok((range.name()?, rows))
+}
+
+fn move_rows(range: &Range, name: &str) -> Result<i64> {
+    let moved = spi::run_one::<i64>(
+        &format!(
+            "WITH moved AS (DELETE FROM architect.audit_entry_default AS e
+                             WHERE e.changed_at >= $1 AND e.changed_at < $2 RETURNING e.*),
+                  kept AS (INSERT INTO {name} SELECT * FROM moved RETURNING 1)
+             SELECT pg_catalog.count(*) FROM kept"
+        ),
+        &[partitions::timestamp(range.low)?.into(), partitions::timestamp(range.high)?.into()],
+    )?;
+    Ok(moved.unwrap_or_default())
+}
+
+/// Brings the block range indexes up to date where autovacuum has not come by.
+fn summarize(run: &mut Run) -> Result<()> {
+    let indexes = run.transaction(|| {
+        if !log_exists() {
+            return Ok(Vec::new());
+        }
+        spi::read_now(
+            "SELECT i.oid, i.relname::pg_catalog.text
+               FROM pg_catalog.pg_inherits AS p
+               JOIN pg_catalog.pg_index AS x ON x.indrelid = p.inhrelid
+               JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+               JOIN pg_catalog.pg_am AS a ON a.oid = i.relam
+              WHERE p.inhparent = 'architect.audit_entry'::pg_catalog.regclass AND a.amname = 'brin'
+              ORDER BY i.relname",
+            &[],
+            |row| Ok((row.get::<pg_sys::Oid>(1)?, row.get::<String>(2)?.unwrap_or_default())),
+        )
+    })?;
+    let mut failure = Ok(());
+    for (index, name) in indexes {
+        let done = run.transaction(|| {
+            spi::run_one::<i32>(
+                "SELECT pg_catalog.brin_summarize_new_values($1::pg_catalog.oid::pg_catalog.regclass)",
+                &[index.into()],
+            )
+        });
+        match done {
+            Ok(Some(ranges)) if ranges > 0 => run.note(name, "summarized", format!("{ranges} block ranges")),
+            Ok(_) => {}
+            Err(error) if error.is_cancel() => return Err(error),
+            Err(error) => failure = Err(error),
+        }
+    }
+    failure
+}
+
+/// Seals the log, where somebody has begun to.
+fn seal(run: &mut Run) -> Result<()> {
+    let sealed = run.retrying(|| {
+        if log_exists() && seal::retire::in_use() { seal::make::seal().map(Some) } else { Ok(None) }
+    })?;
+    let Some(sealed) = sealed else { return Ok(()) };
+    if let (true, Some(id), Some(hash)) = (sealed.entries > 0, sealed.seal_id, sealed.hash) {
+        run.note(format!("seal {id}"), "sealed", format!("{} entries; hash {hash}", sealed.entries));
+    }
+    if let Some(holder) = sealed.held_back_by {
+        run.note("seal", "held back", format!("what was written since waits for {holder}"));
+    }
+    Ok(())
 }

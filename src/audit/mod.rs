@@ -20,6 +20,9 @@
 //! | `options.rs` | pure: what a caller may ask for |
 //! | `partitions.rs` | the log's months: listing, making, attaching |
 //! | `maintain.rs` | the steps run_maintenance() runs for the log |
+//! | `seal/` | the chain of hashes: sealing, verifying |
+//! | `retention.rs` | dropping months and contexts that are past keeping |
+//! | `keeping_api.rs` | the SQL functions of keeping and sealing |
 //! | `settings.rs` | how long the log is kept, how far ahead it is made |
 //! | `storage.rs` | the log's tables, made on first use and owned by the extension's owner |
 
@@ -31,14 +34,17 @@ mod enable;
 mod entries;
 mod history;
 pub mod identity;
+mod keeping_api;
 mod lineage;
 pub mod maintain;
 mod options;
 mod partitions;
 mod raw_json;
+mod retention;
 mod rewind;
 mod row_key;
 mod schema;
+pub mod seal;
 mod settings;
 pub mod storage;
 mod subject;

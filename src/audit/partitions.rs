@@ -87,6 +87,23 @@ pub fn missing(ranges: Vec<Range>, partitions: &[Partition]) -> Vec<Range> {
     ranges.into_iter().filter(|range| !partitions.iter().any(|p| p.overlaps(range))).collect()
 }
 
+/// The parts of a range that no partition covers.
+pub fn uncovered(range: &Range, partitions: &[Partition]) -> Vec<Range> {
+    let mut parts = Vec::new();
+    let mut low = range.low;
+    for partition in partitions.iter().filter(|partition| partition.overlaps(range)) {
+        let from = partition.low.unwrap_or(i64::MIN);
+        if low < from {
+            parts.push(Range { low, high: from });
+        }
+        low = low.max(partition.high.unwrap_or(i64::MAX));
+    }
+    if low < range.high {
+        parts.push(Range { low, high: range.high });
+    }
+    parts
+}
+
 /// Creates a table like the log, to become its partition for a range. Not yet part of the log.
 pub fn create(range: &Range) -> Result<String> {
     let (low, high) = (literal(range.low)?, literal(range.high)?);
@@ -168,4 +185,49 @@ pub fn literal(at: i64) -> Result<String> {
 
 pub fn timestamp(at: i64) -> Result<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(at).map_err(|_| Error::internal("a point in time is out of range"))
+}
+
+/// A point in time for a reader, in UTC.
+pub fn readable(at: i64) -> String {
+    timestamp(at)
+        .ok()
+        .and_then(|at| {
+            spi::read_one::<String>(
+                "SELECT pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') OPERATOR(pg_catalog.||) ' UTC'",
+                &[at.into()],
+            )
+        })
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(low: Option<i64>, high: Option<i64>) -> Partition {
+        Partition { name: String::new(), low, high, is_default: false }
+    }
+
+    #[test]
+    fn what_is_uncovered_is_found() {
+        let month = Range { low: 100, high: 200 };
+        let parts = |partitions: &[Partition]| {
+            uncovered(&month, partitions).into_iter().map(|r| (r.low, r.high)).collect::<Vec<_>>()
+        };
+        assert_eq!(parts(&[]), [(100, 200)]);
+        assert_eq!(parts(&[partition(Some(200), Some(300))]), [(100, 200)]);
+        assert_eq!(parts(&[partition(Some(150), Some(200))]), [(100, 150)]);
+        assert_eq!(
+            parts(&[partition(None, Some(120)), partition(Some(150), Some(170))]),
+            [(120, 150), (170, 200)]
+        );
+        assert_eq!(parts(&[partition(None, None)]), []);
+    }
+
+    #[test]
+    fn a_month_partly_covered_is_not_missing() {
+        let month = Range { low: 100, high: 200 };
+        assert_eq!(missing(vec![month.clone()], &[partition(Some(150), Some(200))]), []);
+        assert_eq!(missing(vec![month.clone()], &[partition(Some(200), None)]), [month]);
+    }
 }

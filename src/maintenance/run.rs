@@ -73,7 +73,10 @@ impl Run {
                     PgSqlErrorCode::ERRCODE_WARNING,
                     format!("maintenance step {} failed: {detail}", step.name)
                 );
-                self.note("", "failed", format!("{} ({})", detail, sqlstate(&error)));
+                // Unless the step has said itself what failed.
+                if self.notes.last().is_none_or(|note| note.action != "failed") {
+                    self.note("", "failed", format!("{} ({})", detail, sqlstate(&error)));
+                }
                 true
             }
             Ok(()) => false,

@@ -3,6 +3,7 @@
 //! Nothing here knows about a capability; nothing here imports upward.
 
 pub mod append;
+pub mod batches;
 pub mod cursor;
 pub mod datetime;
 pub mod datum;
