@@ -19,3 +19,11 @@ CREATE FUNCTION architect.audit_as_of(row_type anyelement, at timestamptz)
     RETURNS SETOF anyelement
     LANGUAGE c STABLE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'audit_as_of_wrapper';
+
+CREATE FUNCTION architect.revert_changes(txid xid8 DEFAULT NULL, correlation_id uuid DEFAULT NULL,
+                                         table_name regclass DEFAULT NULL, since timestamptz DEFAULT NULL,
+                                         dry_run boolean DEFAULT true)
+    RETURNS TABLE (audit_id bigint, changed_at timestamptz, relation text, row_key jsonb, action text, status text,
+                   reason text, statement text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'revert_changes_wrapper';

@@ -193,6 +193,28 @@ COMMENT ON ROUTINE architect.remove_standard_columns IS
 Arguments: table_name; drop_columns, whether the columns that were added are dropped. By default they
 stay, with their values and defaults.
 Returns, errors, lock and privilege as disable_updated_at.';
+COMMENT ON ROUTINE architect.revert_changes IS
+'Undoes recorded changes: of one transaction, of one correlation id, or of one table since a time.
+
+Arguments: txid, or correlation_id, or table_name and since (changes at or after it); dry_run, whether
+only to say what would be done. A txid is looked for among entries of this cluster: after a restore
+into another, those of before are found by correlation_id or time.
+Returns one row for each entry, latest first, which is the order of undoing: audit_id, changed_at,
+relation, row_key, action (INSERT, UPDATE, DELETE, or NONE where nothing need be done for it),
+status (planned, applied, refused), reason, statement (with literals, for reading). Changes of one
+row are undone together where that is possible: reason names the entry with which.
+Refused, with the reason: rows changed since by an entry that is not among those to undo, rows that
+are not as the last change left them, rows that others refer to which stay, TRUNCATE, values that
+were too large to record, entries without a key, tables whose audit was interrupted. The rest is
+undone; look at the dry run first. Columns that were not recorded take their defaults in rows that
+come back, which reason says. Any error undoes all of it.
+Triggers, checks of foreign keys and deferrable constraints fire once all rows are written. The
+changes made are recorded like any others.
+Errors: 22023 not exactly one choice; 42501 no right to read the log or to change a table; 55000 a
+trigger or policy kept a row from being changed; whatever constraints report.
+Lock: ROW EXCLUSIVE on the tables and a lock on each row, ACCESS SHARE in a dry run. Privilege: SELECT
+on architect.audit_log; on the tables SELECT, what the action needs, and SELECT on tables that refer
+to rows to be deleted; row-level security applies. A dry run assigns no transaction id.';
 COMMENT ON ROUTINE architect.revoke_access IS
 'Takes from a role what grant_access gave it, at any level.
 

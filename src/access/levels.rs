@@ -18,6 +18,7 @@ const READER: &[&str] = &[
     "audit_as_of",
     "audit_coverage",
     "audit_history",
+    "audit_history_by_name",
     "capture_statistics",
     "maintenance_log",
     "updated_at_statistics",

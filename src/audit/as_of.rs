@@ -136,7 +136,7 @@ fn check(subject: &Subject, relid: pg_sys::Oid, time: i64) -> Result<()> {
 }
 
 /// Since when every change of the table is in the log.
-fn earliest(table_id: i32) -> Result<i64> {
+pub fn earliest(table_id: i32) -> Result<i64> {
     let mut found = i64::MAX;
     rows::each(
         "SELECT t.enabled_at FROM architect.audit_table AS t WHERE t.table_id OPERATOR(pg_catalog.=) $1",
@@ -159,12 +159,12 @@ fn earliest(table_id: i32) -> Result<i64> {
     Ok(if older == Some(true) { found } else { first })
 }
 
-fn time_text(time: i64) -> String {
+pub fn time_text(time: i64) -> String {
     spi::read_one::<String>("SELECT $1::pg_catalog.text", &[timestamptz(time).into()]).unwrap_or_default()
 }
 
 /// Shapes of a relation and its partitions, and those of the tables it is a partition of.
-fn relevant(subject: &Subject, relid: pg_sys::Oid) -> Result<(Vec<i32>, Vec<i32>)> {
+pub fn relevant(subject: &Subject, relid: pg_sys::Oid) -> Result<(Vec<i32>, Vec<i32>)> {
     let Some((policy, top)) = &subject.policy else { return Ok(Default::default()) };
     let of_table = subject.lineage.shapes.iter().filter(|s| s.table_id == policy.table_id);
     if relid == *top {

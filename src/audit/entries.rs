@@ -16,7 +16,6 @@ pub struct Entry {
     pub audit_id: i64,
     pub operation: u8,
     pub relation_id: i32,
-    pub context_id: i64,
     pub key: Option<Key>,
     pub former_key: Option<Key>,
     pub image: Box<[u8]>,
@@ -139,7 +138,7 @@ pub fn read(
     };
     let image = if images { "e.image" } else { "NULL::pg_catalog.json" };
     let query = format!(
-        "SELECT e.changed_at, e.audit_id, e.operation, e.relation_id, e.context_id, e.row_key, {image}
+        "SELECT e.changed_at, e.audit_id, e.operation, e.relation_id, e.row_key, {image}
            FROM architect.audit_entry AS e
           WHERE {condition}
           ORDER BY e.changed_at {direction}, e.audit_id {direction}, e.operation OPERATOR(pg_catalog.=) 'K' DESC"
@@ -149,7 +148,7 @@ pub fn read(
         rows::each(&query, arguments, |row| {
             let audit_id = row.get(1).unwrap_or_default();
             let operation = row.get::<i8>(2).unwrap_or_default() as u8;
-            let key = (!row.value(5).is_null()).then(|| Key::from(row.bytes(5)));
+            let key = (!row.value(4).is_null()).then(|| Key::from(row.bytes(4)));
             if operation == b'K' {
                 former = key.map(|key| (audit_id, key));
                 return Ok(());
@@ -159,10 +158,9 @@ pub fn read(
                 audit_id,
                 operation,
                 relation_id: row.get(3).unwrap_or_default(),
-                context_id: row.get(4).unwrap_or_default(),
                 key,
                 former_key: former.take().filter(|(id, _)| *id == audit_id).map(|(_, key)| key),
-                image: row.bytes(6).into(),
+                image: row.bytes(5).into(),
             })
         })
     })

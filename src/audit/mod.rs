@@ -12,6 +12,10 @@
 //! | `history.rs` | the life of one row |
 //! | `as_of.rs` | a table's rows as they were |
 //! | `rewind.rs` | pure: undoing recorded changes in memory |
+//! | `revert.rs` | undoing changes in the table: what is chosen, refused, done |
+//! | `revert_table.rs` | the same for one table: its rows now against what the log says |
+//! | `revert_sql.rs` | the statements |
+//! | `undo.rs` | pure: rows, steps and their order |
 //! | `entries.rs` | log entries in terms of the table's present columns |
 //! | `subject.rs` | the table a question is about: its numbers in the log, its shapes over time |
 //! | `row_key.rs` | a key as asked for and as the log spells it |
@@ -41,6 +45,9 @@ mod options;
 mod partitions;
 mod raw_json;
 mod retention;
+mod revert;
+mod revert_sql;
+mod revert_table;
 mod rewind;
 mod row_key;
 mod schema;
@@ -48,4 +55,5 @@ pub mod seal;
 mod settings;
 pub mod storage;
 mod subject;
+mod undo;
 mod using_api;

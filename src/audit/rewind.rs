@@ -12,6 +12,7 @@ pub type Key = Box<[u8]>;
 pub type Cell = (usize, Box<[u8]>);
 
 /// What one entry says happened to the row now under its key.
+#[derive(Debug, Clone)]
 pub enum Change {
     Insert(Vec<Cell>),
     Delete(Vec<Cell>),

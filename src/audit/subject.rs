@@ -121,6 +121,16 @@ fn origin() -> [pgrx::datum::DatumWithOid<'static>; 2] {
     [session::system_identifier().into(), session::database().into()]
 }
 
+/// Since when transaction ids and object identifiers in the log are those of this database.
+pub fn identifiers_since() -> Result<i64> {
+    let mut found = i64::MAX;
+    rows::each(&format!("SELECT {SINCE}"), &origin(), |row| {
+        found = row.get(0).unwrap_or(i64::MAX);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 /// Numbers under which the log knows a relation or a partitioned table above it.
 fn known_as(chain: &[pg_sys::Oid]) -> Result<Vec<i32>> {
     let mut found = Vec::new();
@@ -159,7 +169,7 @@ fn named(schema: &str, table: &str) -> Result<Vec<i32>> {
 }
 
 /// Every shape of these tables that the log knows.
-fn shapes(table_ids: &[i32]) -> Result<Vec<LoggedShape>> {
+pub fn shapes(table_ids: &[i32]) -> Result<Vec<LoggedShape>> {
     let [system, database] = origin();
     let mut found = Vec::new();
     rows::each(

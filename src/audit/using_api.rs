@@ -2,7 +2,7 @@
 //! their own are declared in sql/audit_using.sql.
 
 use crate::audit::subject::Subject;
-use crate::audit::{as_of, history};
+use crate::audit::{as_of, history, revert};
 use crate::error::Error;
 use crate::pg::result_set::{ResultSet, table_of_argument};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -89,5 +89,52 @@ fn audit_as_of(
     };
     let subject = Subject::of_relation(relid)?;
     as_of::as_of(&subject, relid, at.into(), &mut ResultSet::begin(call)?)?;
+    Ok(())
+}
+
+/// Undoes recorded changes: of one transaction, of one correlation id, or of one table since a time.
+///
+/// Arguments: txid, or correlation_id, or table_name and since (changes at or after it); dry_run, whether
+/// only to say what would be done. A txid is looked for among entries of this cluster: after a restore
+/// into another, those of before are found by correlation_id or time.
+/// Returns one row for each entry, latest first, which is the order of undoing: audit_id, changed_at,
+/// relation, row_key, action (INSERT, UPDATE, DELETE, or NONE where nothing need be done for it),
+/// status (planned, applied, refused), reason, statement (with literals, for reading). Changes of one
+/// row are undone together where that is possible: reason names the entry with which.
+/// Refused, with the reason: rows changed since by an entry that is not among those to undo, rows that
+/// are not as the last change left them, rows that others refer to which stay, TRUNCATE, values that
+/// were too large to record, entries without a key, tables whose audit was interrupted. The rest is
+/// undone; look at the dry run first. Columns that were not recorded take their defaults in rows that
+/// come back, which reason says. Any error undoes all of it.
+/// Triggers, checks of foreign keys and deferrable constraints fire once all rows are written. The
+/// changes made are recorded like any others.
+/// Errors: 22023 not exactly one choice; 42501 no right to read the log or to change a table; 55000 a
+/// trigger or policy kept a row from being changed; whatever constraints report.
+/// Lock: ROW EXCLUSIVE on the tables and a lock on each row, ACCESS SHARE in a dry run. Privilege: SELECT
+/// on architect.audit_log; on the tables SELECT, what the action needs, and SELECT on tables that refer
+/// to rows to be deleted; row-level security applies. A dry run assigns no transaction id.
+#[pg_extern(sql = false)]
+fn revert_changes(
+    txid: Option<i64>,
+    correlation_id: Option<pgrx::Uuid>,
+    table_name: Option<PgRelation>,
+    since: Option<TimestampWithTimeZone>,
+    dry_run: Option<bool>,
+    call: pg_sys::FunctionCallInfo,
+) -> Result<(), ErrorReport> {
+    let choice = match (txid, correlation_id, table_name, since) {
+        (Some(txid), None, None, None) => revert::Choice::Transaction(txid as u64),
+        (None, Some(id), None, None) => revert::Choice::Correlation(id),
+        (None, None, Some(table), Some(since)) => revert::Choice::Since(table.oid(), since.into()),
+        _ => {
+            return Err(Error::invalid_parameter("which changes to revert is not clear")
+                .hint("Give txid, or correlation_id, or table_name together with since.")
+                .into());
+        }
+    };
+    let mut out = ResultSet::begin(call)?;
+    for outcome in revert::revert(&choice, dry_run.unwrap_or(true))? {
+        out.put_datums(&outcome.datums());
+    }
     Ok(())
 }

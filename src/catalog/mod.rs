@@ -3,3 +3,4 @@
 pub mod column;
 pub mod relation;
 pub mod trigger;
+pub mod writing;

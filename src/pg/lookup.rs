@@ -37,6 +37,16 @@ pub fn extension_owner() -> Option<pg_sys::Oid> {
     )
 }
 
+/// OID of the relation of this name.
+pub fn relation_named(schema: &str, name: &str) -> Option<pg_sys::Oid> {
+    let (schema, name) = (CString::new(schema).ok()?, CString::new(name).ok()?);
+    // SAFETY: look-ups by name; InvalidOid where there is none.
+    unsafe {
+        let schema = valid(pg_sys::get_namespace_oid(schema.as_ptr(), true))?;
+        valid(pg_sys::get_relname_relid(name.as_ptr(), schema))
+    }
+}
+
 /// A relation's name, none where it does not exist.
 pub fn relation_name(relid: pg_sys::Oid) -> Option<String> {
     // SAFETY: returns null for an unknown OID, else a palloc'd copy.
@@ -91,6 +101,12 @@ pub fn qualified_name(relid: pg_sys::Oid) -> Option<String> {
 /// `schema.name` from its parts, each quoted where it must be.
 pub fn qualify(schema: &str, name: &str) -> String {
     format!("{}.{}", pgrx::spi::quote_identifier(schema), pgrx::spi::quote_identifier(name))
+}
+
+/// The operator that btree and hash indexes of a type call equality.
+pub fn equality_operator(type_oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: a look-up about an existing type; the entry lives as long as the session.
+    valid(unsafe { (*pg_sys::lookup_type_cache(type_oid, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr })
 }
 
 fn valid(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {

@@ -22,6 +22,7 @@ pub mod security;
 pub mod session;
 pub mod settings;
 pub mod spi;
+pub mod statements;
 pub mod subtransaction;
 pub mod table;
 pub mod trigger;

@@ -1,6 +1,6 @@
 //! The rows a set-returning function gives back, kept by PostgreSQL (on disk if they are many).
 
-use super::table::{Attribute, Fields, attributes_of};
+use super::table::Fields;
 use super::tuple::{Row, Value, Values};
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
@@ -50,10 +50,6 @@ impl ResultSet {
         }
     }
 
-    pub fn attributes(&self) -> Vec<Attribute> {
-        attributes_of(self.descriptor)
-    }
-
     /// Adds the first columns of a query's row, as many as the result has.
     pub fn put(&mut self, row: &Fields) {
         self.values.copy_from(&row.values);
@@ -63,6 +59,15 @@ impl ResultSet {
     /// Adds a row of one value for each column.
     pub fn put_values(&mut self, row: &Values) {
         self.values.copy_from(row);
+        self.put_values_here();
+    }
+
+    /// Adds a row of datums of the declared types.
+    pub fn put_datums(&mut self, row: &[Option<pg_sys::Datum>]) {
+        self.values = Values::default();
+        for datum in row {
+            self.values.push(*datum);
+        }
         self.put_values_here();
     }
 

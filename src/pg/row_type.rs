@@ -85,6 +85,19 @@ impl RowType {
         Value { datum, null: false }
     }
 
+    /// A column's value as text, under fixed settings; none if it is null.
+    pub fn text(&self, row: &Values, column: usize) -> Option<String> {
+        const ROOM: usize = 1 << 29;
+        let value = row.get(column);
+        if value.is_null() {
+            return None;
+        }
+        // SAFETY: reads the current context's address; the function is looked up for this call alone.
+        let memory = unsafe { pg_sys::CurrentMemoryContext };
+        let output = super::output::Output::of_type(self.attributes[column].type_oid, memory);
+        output.text(value.datum, ROOM).ok().map(|text| String::from_utf8_lossy(text).into_owned())
+    }
+
     /// Takes a row of this type apart; none if it is null. The values live as long as the row.
     pub fn expand(&self, row: Value) -> Option<Values> {
         if row.is_null() {

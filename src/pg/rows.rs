@@ -15,9 +15,23 @@ const BATCH: i64 = 1000;
 
 /// Calls `each` for every row of a read-only query, through the statement's snapshot. What `each`
 /// allocates on PostgreSQL's side lives until the next row.
-pub fn each(
+pub fn each(query: &str, arguments: &[DatumWithOid], each: impl FnMut(&Fields) -> Result<()>) -> Result<()> {
+    through(query, arguments, true, each)
+}
+
+/// The same for a query that may lock rows, through a snapshot taken now.
+pub fn each_now(
     query: &str,
     arguments: &[DatumWithOid],
+    each: impl FnMut(&Fields) -> Result<()>,
+) -> Result<()> {
+    through(query, arguments, false, each)
+}
+
+fn through(
+    query: &str,
+    arguments: &[DatumWithOid],
+    read_only: bool,
     mut each: impl FnMut(&Fields) -> Result<()>,
 ) -> Result<()> {
     let query = CString::new(query).map_err(|_| Error::internal("a query text contains a zero byte"))?;
@@ -41,7 +55,7 @@ pub fn each(
                 types.as_mut_ptr(),
                 values.as_mut_ptr(),
                 nulls.as_mut_ptr(),
-                true,
+                read_only,
                 0,
             );
             let mut fields = Fields::default();

@@ -101,6 +101,11 @@ impl Values {
         self.datums.len()
     }
 
+    pub(super) fn push(&mut self, datum: Option<pg_sys::Datum>) {
+        self.nulls.push(datum.is_none());
+        self.datums.push(datum.unwrap_or(pg_sys::Datum::from(0usize)));
+    }
+
     pub(super) fn copy_from(&mut self, other: &Values) {
         self.datums.clone_from(&other.datums);
         self.nulls.clone_from(&other.nulls);
