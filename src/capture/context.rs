@@ -29,8 +29,8 @@ struct Facts {
 struct Stored {
     id: i64,
     at: i64,
-    /// The transaction that stored the row has not committed yet.
-    uncommitted: bool,
+    /// The savepoint that stored the row, while its transaction has not committed.
+    uncommitted: Option<u32>,
 }
 
 /// What the session's settings come to, and under which numbers they are stored.
@@ -59,7 +59,8 @@ impl Contexts {
                 if self.stored.len() >= MOST {
                     self.stored.clear();
                 }
-                self.stored.insert(self.now.clone(), Stored { id, at, uncommitted: true });
+                self.stored
+                    .insert(self.now.clone(), Stored { id, at, uncommitted: Some(session::savepoint()) });
                 (id, at)
             }
         };
@@ -99,14 +100,14 @@ impl Contexts {
         }
     }
 
-    /// A rollback may have taken rows stored since the last commit with it.
-    pub fn forget_uncommitted(&mut self) {
-        self.stored.retain(|_, stored| !stored.uncommitted);
+    /// A rollback took the rows that were stored in savepoints of this number and higher.
+    pub fn forget_uncommitted(&mut self, lowest: u32) {
+        self.stored.retain(|_, stored| stored.uncommitted.is_none_or(|savepoint| savepoint < lowest));
         self.current = None;
     }
 
     pub fn committed(&mut self) {
-        self.stored.values_mut().for_each(|stored| stored.uncommitted = false);
+        self.stored.values_mut().for_each(|stored| stored.uncommitted = None);
     }
 
     pub fn clear(&mut self) {

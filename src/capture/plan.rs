@@ -7,7 +7,7 @@ use crate::pg::encode::Encoder;
 use crate::pg::invalidation::Notes;
 use crate::pg::table::Table;
 use crate::pg::tuple::Storage;
-use crate::pg::{ffi, lookup};
+use crate::pg::{ffi, lookup, session};
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -27,8 +27,8 @@ pub struct Plan {
     pub encoder: Encoder,
     /// Relations whose change makes this plan stale.
     depends_on: Vec<pg_sys::Oid>,
-    /// The row of audit_relation was stored by a transaction that has not committed yet.
-    uncommitted: Cell<bool>,
+    /// The savepoint that may have stored the row of audit_relation, while its transaction has not committed.
+    uncommitted: Cell<Option<u32>>,
 }
 
 pub struct Column {
@@ -87,7 +87,7 @@ impl Plan {
             key,
             encoder: table.encoder(),
             depends_on,
-            uncommitted: Cell::new(true),
+            uncommitted: Cell::new(Some(session::savepoint())),
         }))
     }
 }
@@ -118,16 +118,17 @@ impl Plans {
 
     pub fn apply(&mut self, notes: &Notes) {
         self.last = None;
-        if notes.committed && !notes.aborted {
-            self.plans.values().flatten().for_each(|plan| plan.uncommitted.set(false));
+        if notes.committed && notes.aborted.is_none() {
+            self.plans.values().flatten().for_each(|plan| plan.uncommitted.set(None));
         }
         self.plans.retain(|relid, plan| {
             let changed =
                 |oid: &pg_sys::Oid| notes.changed.as_ref().is_none_or(|changed| changed.contains(oid));
+            let gone = |plan: &Plan| {
+                plan.uncommitted.get().zip(notes.aborted).is_some_and(|(stored, lowest)| stored >= lowest)
+            };
             match plan {
-                Some(plan) => {
-                    !(notes.aborted && plan.uncommitted.get()) && !plan.depends_on.iter().any(changed)
-                }
+                Some(plan) => !gone(plan) && !plan.depends_on.iter().any(changed),
                 None => !changed(relid),
             }
         });

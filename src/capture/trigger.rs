@@ -216,15 +216,15 @@ impl State {
     fn catch_up(&mut self) {
         let notes = invalidation::take();
         self.plans.apply(&notes);
-        if notes.aborted {
-            self.contexts.forget_uncommitted();
+        if let Some(lowest) = notes.aborted {
+            self.contexts.forget_uncommitted(lowest);
             self.statement = None;
         }
         if notes.committed {
             self.contexts.committed();
         }
         let Some(log) = &mut self.log else { return };
-        if notes.aborted {
+        if notes.aborted.is_some() {
             log.after_rollback();
         }
         if notes.changed.as_ref().is_none_or(|changed| changed.iter().any(|&oid| log.depends_on(oid))) {

@@ -13,16 +13,20 @@ thread_local! {
     static PENDING: Cell<bool> = const { Cell::new(false) };
     static ALL: Cell<bool> = const { Cell::new(false) };
     static CHANGED: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
-    static ABORTED: Cell<bool> = const { Cell::new(false) };
+    /// The lowest savepoint rolled back; 0 for a whole transaction.
+    static ABORTED: Cell<u32> = const { Cell::new(NONE) };
     static COMMITTED: Cell<bool> = const { Cell::new(false) };
 }
+
+const NONE: u32 = u32::MAX;
 
 /// What a cache must do before it trusts an entry.
 pub struct Notes {
     /// Relations that changed; none means every relation may have.
     pub changed: Option<Vec<pg_sys::Oid>>,
-    /// A transaction or a savepoint was rolled back or prepared: rows this backend inserted may be gone.
-    pub aborted: bool,
+    /// Rolled back (or prepared): the savepoint of this number and everything in it, 0 for a whole
+    /// transaction. Rows this backend inserted in savepoints of this number and higher may be gone.
+    pub aborted: Option<u32>,
     /// A transaction committed: rows inserted before are there for good.
     pub committed: bool,
 }
@@ -40,7 +44,7 @@ pub fn take() -> Notes {
     let changed = CHANGED.with(|changed| std::mem::take(&mut *changed.borrow_mut()));
     Notes {
         changed: (!all).then_some(changed),
-        aborted: ABORTED.with(|flag| flag.replace(false)),
+        aborted: Some(ABORTED.with(|lowest| lowest.replace(NONE))).filter(|&lowest| lowest != NONE),
         committed: COMMITTED.with(|flag| flag.replace(false)),
     }
 }
@@ -75,25 +79,26 @@ unsafe extern "C-unwind" fn transaction_event(
     event: pg_sys::XactEvent::Type,
     _argument: *mut std::ffi::c_void,
 ) {
-    let flag = match event {
-        pg_sys::XactEvent::XACT_EVENT_COMMIT | pg_sys::XactEvent::XACT_EVENT_PARALLEL_COMMIT => &COMMITTED,
+    match event {
+        pg_sys::XactEvent::XACT_EVENT_COMMIT | pg_sys::XactEvent::XACT_EVENT_PARALLEL_COMMIT => {
+            COMMITTED.with(|flag| flag.set(true))
+        }
         pg_sys::XactEvent::XACT_EVENT_ABORT
         | pg_sys::XactEvent::XACT_EVENT_PARALLEL_ABORT
-        | pg_sys::XactEvent::XACT_EVENT_PREPARE => &ABORTED,
+        | pg_sys::XactEvent::XACT_EVENT_PREPARE => ABORTED.with(|lowest| lowest.set(0)),
         _ => return,
-    };
-    flag.with(|flag| flag.set(true));
+    }
     PENDING.with(|pending| pending.set(true));
 }
 
 unsafe extern "C-unwind" fn savepoint_event(
     event: pg_sys::SubXactEvent::Type,
-    _mine: pg_sys::SubTransactionId,
+    mine: pg_sys::SubTransactionId,
     _parent: pg_sys::SubTransactionId,
     _argument: *mut std::ffi::c_void,
 ) {
     if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
-        ABORTED.with(|flag| flag.set(true));
+        ABORTED.with(|lowest| lowest.set(lowest.get().min(mine)));
         PENDING.with(|pending| pending.set(true));
     }
 }

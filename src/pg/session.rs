@@ -33,6 +33,13 @@ pub fn transaction_id() -> u64 {
     }
 }
 
+/// Number of the innermost open savepoint, within the transaction; 1 outside any. Numbers grow: one within
+/// another has the higher number, and so have later ones.
+pub fn savepoint() -> u32 {
+    // SAFETY: reads backend-local state.
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
+}
+
 /// The command being executed, counted within the transaction.
 pub fn command_id() -> u32 {
     // SAFETY: reads backend-local state; false: do not mark it used.
