@@ -131,9 +131,15 @@ pub fn attach_to_partitions(relid: pg_sys::Oid) -> Result<()> {
     let Some((policy, _)) = policy::find(relid)?.filter(|(_, top)| *top == relid) else { return Ok(()) };
     let above = lookup::qualified_name(relid).unwrap_or_default();
     let truncate = policy.operations.iter().any(|o| o == "truncate").then_some("TRUNCATE");
-    for oid in relation::partitions(relid)? {
-        absorb(oid, &above, &mut Vec::new())?;
-        let there = trigger::on_relation(oid, FUNCTION)?;
+    // One query for all of them: this runs whenever one of thousands of partitions is made.
+    let partitions = relation::partitions(relid)?;
+    let all = trigger::on_relations(&partitions, FUNCTION)?;
+    for oid in partitions {
+        let mut there: Vec<&Trigger> = all.iter().filter(|t| t.relid == oid).collect();
+        if there.iter().any(|t| audits_itself(t)) {
+            absorb(oid, &above, &mut Vec::new())?;
+            there.retain(|t| t.cloned);
+        }
         if !there.iter().any(|t| t.name == TRUNCATE_TRIGGER) {
             ensure_trigger(
                 oid,
@@ -164,7 +170,7 @@ pub fn detach_from_former_partitions() -> Result<()> {
 /// A partition audited for itself becomes part of its audited table.
 fn absorb(partition: pg_sys::Oid, above: &str, reports: &mut Vec<Report>) -> Result<()> {
     let own = trigger::on_relation(partition, FUNCTION)?;
-    if own.iter().any(|t| !t.cloned && t.kind & trigger::TYPE_ROW != 0) {
+    if own.iter().any(audits_itself) {
         detach(partition)?;
         end_policy(partition)?;
         reports.push(Report::new(
@@ -174,6 +180,11 @@ fn absorb(partition: pg_sys::Oid, above: &str, reports: &mut Vec<Report>) -> Res
         ));
     }
     Ok(())
+}
+
+/// Whether this is the row trigger of a table that is audited for itself.
+fn audits_itself(trigger: &Trigger) -> bool {
+    !trigger.cloned && trigger.kind & trigger::TYPE_ROW != 0
 }
 
 fn detach(relid: pg_sys::Oid) -> Result<usize> {

@@ -4,7 +4,7 @@ use crate::capture::key::key_hash;
 use crate::capture::plan::Plan;
 use crate::capture::policy::storage_missing;
 use crate::error::{Error, Result};
-use crate::pg::append::{NewRow, PartitionedLog};
+use crate::pg::append::{Columns, NewRow, PartitionedLog};
 use crate::pg::{ffi, lookup};
 use pgrx::pg_sys;
 
@@ -35,7 +35,7 @@ pub struct Statement {
 
 /// The audit log of this database, as this session writes it.
 pub struct AuditLog {
-    entries: PartitionedLog,
+    entries: PartitionedLog<{ entry::COLUMNS }>,
     sequence: pg_sys::Oid,
     next_id: i64,
     end_id: i64,
@@ -55,11 +55,28 @@ mod entry {
     pub const COLUMNS: usize = 10;
 }
 
+/// As sql/storage/audit.sql creates them. A statement's rows have its time and transaction.
+const COLUMNS: Columns<{ entry::COLUMNS }> = Columns {
+    types: [
+        pg_sys::TIMESTAMPTZOID,
+        pg_sys::INT8OID,
+        pg_sys::XID8OID,
+        pg_sys::INT8OID,
+        pg_sys::INT4OID,
+        pg_sys::INT4OID,
+        pg_sys::INT4OID,
+        pg_sys::CHAROID,
+        pg_sys::TEXTOID,
+        pg_sys::JSONOID,
+    ],
+    steady: &[entry::CHANGED_AT, entry::TXID],
+};
+
 impl AuditLog {
     pub fn open() -> Result<Self> {
         let find = |name: &str| lookup::own_relation(name).ok_or_else(|| storage_missing(name));
         Ok(Self {
-            entries: PartitionedLog::new(find("audit_entry")?),
+            entries: PartitionedLog::new(find("audit_entry")?, &COLUMNS),
             sequence: find("audit_id_seq")?,
             next_id: 0,
             end_id: 0,

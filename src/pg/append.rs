@@ -2,6 +2,9 @@
 //! triggers; WAL, TOAST, indexes and partition routing as usual.
 
 use super::ffi::unguarded;
+use super::index_entries;
+use super::invalidation;
+use super::lookup;
 use super::memory::OwnedContext;
 use super::table::Table;
 use crate::error::{Error, Result};
@@ -57,9 +60,18 @@ pub(super) fn varlena_from(bytes: &[u8]) -> pg_sys::Datum {
 
 const MOST_INDEX_COLUMNS: usize = pg_sys::INDEX_MAX_KEYS as usize;
 
+/// What the columns of a log must be: rows are laid out by it.
+pub struct Columns<const N: usize> {
+    /// Their types, in order.
+    pub types: [pg_sys::Oid; N],
+    /// Positions of those that are the same in all rows with the same token.
+    pub steady: &'static [usize],
+}
+
 /// A log partitioned by range on one timestamptz column, and where its current rows go.
-pub struct PartitionedLog {
+pub struct PartitionedLog<const N: usize> {
     parent: pg_sys::Oid,
+    columns: &'static Columns<N>,
     leaf: Option<Leaf>,
 }
 
@@ -84,12 +96,15 @@ struct IndexTarget {
     relid: pg_sys::Oid,
     info: *mut pg_sys::IndexInfo,
     attributes: Vec<usize>,
-    brin: bool,
+    /// A BRIN whose columns are all steady.
+    summary: bool,
+    /// Count of relation changes that what the access method keeps in `info` was made at.
+    kept_since: u64,
 }
 
-impl PartitionedLog {
-    pub fn new(parent: pg_sys::Oid) -> Self {
-        Self { parent, leaf: None }
+impl<const N: usize> PartitionedLog<N> {
+    pub fn new(parent: pg_sys::Oid, columns: &'static Columns<N>) -> Self {
+        Self { parent, columns, leaf: None }
     }
 
     pub fn relid(&self) -> pg_sys::Oid {
@@ -105,43 +120,53 @@ impl PartitionedLog {
     }
 
     /// Appends a row whose partition key is `key`. Rows with the same `token` have the same values in
-    /// every BRIN-indexed column: within one heap block their summary is brought up to date once. The
-    /// token begins with the transaction's id.
-    pub fn append<const N: usize>(&mut self, key: i64, token: (u64, u64), row: &mut NewRow<N>) -> Result<()> {
+    /// every steady column: within one heap block the summary of a BRIN of such columns is brought up to
+    /// date once. The token begins with the transaction's id.
+    pub fn append(&mut self, key: i64, token: (u64, u64), row: &mut NewRow<N>) -> Result<()> {
+        let changes = invalidation::changes();
         let leaf = match &mut self.leaf {
-            // The locks taken for this transaction's last row are still held.
-            Some(leaf) if leaf.locked_by == token.0 && leaf.low <= key && key < leaf.high => leaf,
-            _ => self.lock_leaf::<N>(key, token.0)?,
+            // The locks taken for this transaction's last row are still held. They keep others from
+            // changing the partition and its indexes, but not the transaction itself.
+            Some(leaf)
+                if leaf.locked_by == token.0
+                    && leaf.changes == changes
+                    && leaf.low <= key
+                    && key < leaf.high =>
+            {
+                leaf
+            }
+            _ => self.lock_leaf(key, token.0)?,
         };
+        if leaf.needs_executor {
+            leaf.insert_by_executor(row);
+            return Ok(());
+        }
         // SAFETY: the values are of the log's column types, one for each attribute; the relations are
         // locked by this transaction and described as they are. One guard for all: an error skips the
-        // frame below, which owns nothing that needs dropping.
+        // frame below, which owns nothing that needs dropping and calls nothing with a guard of its own.
         unsafe { pg_guard_ffi_boundary(|| leaf.insert(token, row)) };
         Ok(())
     }
 
-    fn lock_leaf<const N: usize>(&mut self, key: i64, txid: u64) -> Result<&mut Leaf> {
+    fn lock_leaf(&mut self, key: i64, txid: u64) -> Result<&mut Leaf> {
         loop {
             let leaf = match self.leaf.take() {
-                Some(leaf) if leaf.low <= key && key < leaf.high => leaf,
-                _ => Leaf::find(self.parent, key)?,
+                Some(leaf)
+                    if leaf.changes == invalidation::changes() && leaf.low <= key && key < leaf.high =>
+                {
+                    leaf
+                }
+                _ => Leaf::find(self.parent, self.columns, key)?,
             };
             // Taking the lock reads the news: the partition may just have been detached or dropped, or
             // got another index. Having looked it up under the lock, it stays as it is.
-            let Some(table) = Table::open(leaf.relid, pg_sys::RowExclusiveLock as i32) else { continue };
-            if leaf.changes != super::invalidation::changes() {
-                continue;
-            }
-            if table.attribute_count() != N {
-                return Err(Error::not_in_prerequisite_state(
-                    "the log table does not have the columns it was created with",
-                )
-                .detail(format!("The log table has {} columns, {N} are expected.", table.attribute_count()))
-                .hint("Columns of the log must not be added or dropped by hand."));
-            }
+            let Some(_table) = Table::open(leaf.relid, pg_sys::RowExclusiveLock as i32) else { continue };
             for index in &leaf.indexes {
                 // SAFETY: takes the lock that an index insertion needs; kept to the end of the transaction.
                 unsafe { pg_sys::LockRelationOid(index.relid, pg_sys::RowExclusiveLock as i32) };
+            }
+            if leaf.changes != invalidation::changes() {
+                continue;
             }
             let leaf = self.leaf.insert(leaf);
             leaf.locked_by = txid;
@@ -152,7 +177,7 @@ impl PartitionedLog {
 
 impl Leaf {
     /// Finds the partition for a key and how its indexes are kept.
-    fn find(parent: pg_sys::Oid, key: i64) -> Result<Self> {
+    fn find<const N: usize>(parent: pg_sys::Oid, columns: &Columns<N>, key: i64) -> Result<Self> {
         let gone = || {
             Error::not_in_prerequisite_state("the log table has gone")
                 .hint("DROP EXTENSION db_architect CASCADE removes the triggers that write to it.")
@@ -196,6 +221,7 @@ impl Leaf {
         };
         let memory = OwnedContext::new(c"db_architect log indexes");
         let table = Table::open(relid, pg_sys::RowExclusiveLock as i32).ok_or_else(gone)?;
+        check(relid, &table, columns)?;
         let mut indexes = Vec::new();
         let mut needs_executor = false;
         // SAFETY: indexes of an open, locked table; IndexInfo is allocated in `memory` and lives with it.
@@ -210,11 +236,15 @@ impl Leaf {
                     || !(*info).ii_ExclusionOps.is_null()
                     || attributes.iter().any(|&n| n <= 0);
                 if (*info).ii_ReadyForInserts {
+                    let attributes: Vec<usize> =
+                        attributes.iter().map(|&n| (n.max(1) - 1) as usize).collect();
                     indexes.push(IndexTarget {
                         relid: index,
                         info,
-                        attributes: attributes.iter().map(|&n| (n.max(1) - 1) as usize).collect(),
-                        brin: (*(*relation).rd_rel).relam == pg_sys::BRIN_AM_OID.into(),
+                        summary: (*(*relation).rd_rel).relam == pg_sys::BRIN_AM_OID.into()
+                            && attributes.iter().all(|attribute| columns.steady.contains(attribute)),
+                        attributes,
+                        kept_since: 0,
                     });
                 }
                 pg_sys::index_close(relation, pg_sys::NoLock as i32);
@@ -232,6 +262,21 @@ impl Leaf {
             summarized: None,
             _memory: memory,
         })
+    }
+
+    /// Inserts the row where some index needs expressions computed or constraints checked. Every call has
+    /// a guard of its own, so that an error unwinds as anywhere else.
+    fn insert_by_executor<const N: usize>(&mut self, row: &mut NewRow<N>) {
+        // SAFETY: the leaf is locked by this transaction and as described; the row's values are of its
+        // column types.
+        unsafe {
+            let relation = pg_sys::RelationIdGetRelation(self.relid);
+            let tuple =
+                pg_sys::heap_form_tuple((*relation).rd_att, row.datums.as_mut_ptr(), row.nulls.as_mut_ptr());
+            index_entries::insert_with_entries(relation, tuple);
+            pg_sys::heap_freetuple(tuple);
+            pg_sys::RelationClose(relation);
+        }
     }
 
     /// # Safety
@@ -253,11 +298,7 @@ impl Leaf {
                 0,
                 std::ptr::null_mut(),
             );
-            if self.needs_executor {
-                insert_index_entries(relation, tuple);
-            } else {
-                self.insert_index_entries(relation, tuple, token, row);
-            }
+            self.insert_index_entries(relation, tuple, token, row);
             unguarded::pfree(tuple.cast());
             unguarded::RelationClose(relation);
         }
@@ -279,12 +320,19 @@ impl Leaf {
             let tid = &raw mut (*tuple).t_self;
             let block = (u32::from((*tid).ip_blkid.bi_hi) << 16) | u32::from((*tid).ip_blkid.bi_lo);
             let summarized = self.summarized == Some((block, token));
-            for index in self.indexes.iter().filter(|index| !(index.brin && summarized)) {
+            for index in self.indexes.iter_mut().filter(|index| !(index.summary && summarized)) {
                 for (slot, &attribute) in index.attributes.iter().enumerate() {
                     datums[slot] = row.datums[attribute];
                     nulls[slot] = row.nulls[attribute];
                 }
                 let index_relation = unguarded::RelationIdGetRelation(index.relid);
+                // BRIN before PostgreSQL 17, GIN and GiST keep pointers into the relcache's entry for as
+                // long as they know an IndexInfo; nothing holds that entry between two rows.
+                let changes = invalidation::changes();
+                if index.kept_since != changes {
+                    (*index.info).ii_AmCache = std::ptr::null_mut();
+                    index.kept_since = changes;
+                }
                 unguarded::index_insert(
                     index_relation,
                     datums.as_mut_ptr(),
@@ -304,33 +352,30 @@ impl Leaf {
     }
 }
 
-/// Index entries by way of the executor, for indexes somebody added that need it.
-///
-/// # Safety
-/// `relation` is open and locked; `tuple` was just inserted into it.
-unsafe fn insert_index_entries(relation: pg_sys::Relation, tuple: pg_sys::HeapTuple) {
-    // SAFETY: the caller's promise; everything made here is released here.
-    unsafe {
-        let estate = pg_sys::CreateExecutorState();
-        let target: *mut pg_sys::ResultRelInfo = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast();
-        pg_sys::InitResultRelInfo(target, relation, 1, std::ptr::null_mut(), 0);
-        pg_sys::ExecOpenIndices(target, false);
-        let slot = pg_sys::MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsHeapTuple);
-        pg_sys::ExecStoreHeapTuple(tuple, slot, false);
-        (*slot).tts_tableOid = (*relation).rd_id;
-        pg_sys::list_free(pg_sys::ExecInsertIndexTuples(
-            target,
-            slot,
-            estate,
-            false,
-            false,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]
-            false,
-        ));
-        pg_sys::ExecDropSingleTupleTableSlot(slot);
-        pg_sys::ExecCloseIndices(target);
-        pg_sys::FreeExecutorState(estate);
+/// Refuses a partition that rows cannot be written to as they are laid out: of a foreign table, of
+/// another table access method, with other columns or in another order.
+fn check<const N: usize>(relid: pg_sys::Oid, table: &Table, columns: &Columns<N>) -> Result<()> {
+    // SAFETY: rd_rel of an open relation.
+    let is_heap = unsafe {
+        let form = (*table.raw()).rd_rel;
+        (*form).relkind as u8 == pg_sys::RELKIND_RELATION && (*form).relam == pg_sys::HEAP_TABLE_AM_OID.into()
+    };
+    let found = table.attributes();
+    let types = found.iter().map(|a| if a.dropped { pg_sys::InvalidOid } else { a.type_oid });
+    if is_heap && types.eq(columns.types) {
+        return Ok(());
     }
+    let name = lookup::qualified_name(relid).unwrap_or_default();
+    let error = Error::not_in_prerequisite_state("changes cannot be written to the log's partition");
+    Err(if is_heap {
+        error
+            .detail(format!(
+                "Table {name} does not have the columns the log was created with, in that order."
+            ))
+            .hint("Detach it. Columns of the log must not be added, dropped or changed by hand.")
+    } else {
+        error
+            .detail(format!("Table {name} is not an ordinary table of access method heap."))
+            .hint("Detach it, or attach such tables for past months only.")
+    })
 }

@@ -133,8 +133,12 @@ impl Kind {
     }
 
     fn of_type_in(declared: pg_sys::Oid, memory: pg_sys::MemoryContext) -> Self {
-        // SAFETY: syscache look-ups about an existing type.
-        let type_oid = unsafe { pg_sys::getBaseType(declared) };
+        // SAFETY: types may nest as deep as their owner likes, which is checked for; syscache look-ups
+        // about an existing type.
+        let type_oid = unsafe {
+            pg_sys::check_stack_depth();
+            pg_sys::getBaseType(declared)
+        };
         match type_oid {
             pg_sys::BOOLOID => Self::Bool,
             pg_sys::INT2OID => Self::Int2,
@@ -414,6 +418,8 @@ fn write_composite(datum: pg_sys::Datum, out: &mut Vec<u8>, limit: usize) -> Res
     // SAFETY: a complete composite value carries its type; the descriptor is a palloc'd copy. Both
     // live in the current context.
     unsafe {
+        // Composites nest as deep as their owner likes.
+        pg_sys::check_stack_depth();
         let header: pg_sys::HeapTupleHeader = flat.cast_mut_ptr();
         let fields = (*header).t_choice.t_datum;
         let descriptor = pg_sys::lookup_rowtype_tupdesc_copy(fields.datum_typeid, fields.datum_typmod);

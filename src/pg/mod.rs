@@ -9,6 +9,7 @@ pub mod datetime;
 pub mod datum;
 pub mod encode;
 pub mod ffi;
+mod index_entries;
 pub mod invalidation;
 pub mod json;
 pub mod lookup;

@@ -122,7 +122,7 @@ impl Table {
     }
 
     /// Appends one row and its index entries below the privilege layer. The table is one of ours: no
-    /// triggers, no constraints beyond unique indexes, no expression or partial indexes.
+    /// triggers, no constraints beyond those of indexes; it may have got indexes of any kind.
     pub fn append(&self, values: &[Option<pg_sys::Datum>]) {
         let mut datums: Vec<pg_sys::Datum> =
             values.iter().map(|v| v.unwrap_or(pg_sys::Datum::from(0usize))).collect();
@@ -131,7 +131,7 @@ impl Table {
         // SAFETY: as many values as attributes, of the types the table was created with.
         unsafe {
             let tuple = pg_sys::heap_form_tuple(self.descriptor(), datums.as_mut_ptr(), nulls.as_mut_ptr());
-            pg_sys::CatalogTupleInsert(self.relation, tuple);
+            super::index_entries::insert_with_entries(self.relation, tuple);
             pg_sys::heap_freetuple(tuple);
         }
     }

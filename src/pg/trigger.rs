@@ -122,8 +122,11 @@ impl<'a> TriggerCall<'a> {
                 Event::Delete => pg_sys::TRIGGER_TYPE_DELETE,
                 Event::Truncate => pg_sys::TRIGGER_TYPE_TRUNCATE,
             } as i16;
+            // One with a WHEN condition or a list of columns may not fire: it must not silence another.
             let fires = |t: &pg_sys::Trigger| {
                 t.tgfoid == mine.tgfoid
+                    && t.tgqual.is_null()
+                    && t.tgnattr == 0
                     && t.tgtype & kind == kind
                     && t.tgtype & pg_sys::TRIGGER_TYPE_ROW as i16
                         == mine.tgtype & pg_sys::TRIGGER_TYPE_ROW as i16
