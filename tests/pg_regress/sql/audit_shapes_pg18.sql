@@ -1,4 +1,5 @@
 -- Virtual generated columns are null inside triggers: they are left out rather than recorded as a false null.
+SET client_min_messages = warning;
 CREATE SCHEMA audit_shapes_pg18;
 SET search_path = audit_shapes_pg18;
 CREATE TABLE t (id int PRIMARY KEY, a int, twice int GENERATED ALWAYS AS (a * 2) VIRTUAL, thrice int GENERATED ALWAYS AS (a * 3) STORED);
