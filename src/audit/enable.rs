@@ -101,15 +101,15 @@ pub fn enable(relid: pg_sys::Oid, options: &Options) -> Result<Vec<Report>> {
 pub fn disable(relid: pg_sys::Oid) -> Result<Report> {
     let target = Relation::owned_table(relid, "stop auditing")?;
     let name = target.qualified_name();
-    if policy::storage_exists() {
-        if let Some((_, above)) = policy::find(relid)?.filter(|(_, top)| *top != relid) {
-            let above = lookup::qualified_name(above).unwrap_or_default();
-            return Ok(Report::new(
-                name,
-                "skipped",
-                format!("audited as a partition of {above}: disable it there"),
-            ));
-        }
+    if policy::storage_exists()
+        && let Some((_, above)) = policy::find(relid)?.filter(|(_, top)| *top != relid)
+    {
+        let above = lookup::qualified_name(above).unwrap_or_default();
+        return Ok(Report::new(
+            name,
+            "skipped",
+            format!("audited as a partition of {above}: disable it there"),
+        ));
     }
     spi::run(&format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE"), &[])?;
     let mut dropped = 0;

@@ -135,11 +135,12 @@ impl Rewind {
             }
             Change::Update { old, row: before, former_key, .. } => {
                 let Some(row) = self.take_or_lost(key, lost) else { return };
-                if self.rows[row].base == Base::Lost && !self.rows[row].complete {
-                    if let Some(before) = before {
-                        self.rows[row].lay_under(before);
-                        self.rows[row].complete = true;
-                    }
+                if self.rows[row].base == Base::Lost
+                    && !self.rows[row].complete
+                    && let Some(before) = before
+                {
+                    self.rows[row].lay_under(before);
+                    self.rows[row].complete = true;
                 }
                 self.rows[row].lay_over(old);
                 let place = former_key.as_deref().unwrap_or(key);

@@ -152,12 +152,11 @@ impl State {
             return Err(Error::internal("no statement is being recorded"));
         };
         // TRUNCATE of a partitioned table fires on it first, then on each partition: one entry.
-        if let Some((txid, command, above)) = self.truncated {
-            if (txid, command) == (statement.txid, statement.command)
-                && crate::pg::ffi::partition_ancestors(call.relid()).contains(&above)
-            {
-                return Ok(());
-            }
+        if let Some((txid, command, above)) = self.truncated
+            && (txid, command) == (statement.txid, statement.command)
+            && crate::pg::ffi::partition_ancestors(call.relid()).contains(&above)
+        {
+            return Ok(());
         }
         self.truncated = Some((statement.txid, statement.command, call.relid()));
         let log = self.log.as_mut().ok_or_else(|| Error::internal("no log is open"))?;

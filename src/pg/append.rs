@@ -241,7 +241,7 @@ impl Leaf {
                     indexes.push(IndexTarget {
                         relid: index,
                         info,
-                        summary: (*(*relation).rd_rel).relam == pg_sys::BRIN_AM_OID.into()
+                        summary: (*(*relation).rd_rel).relam == pg_sys::BRIN_AM_OID
                             && attributes.iter().all(|attribute| columns.steady.contains(attribute)),
                         attributes,
                         kept_since: 0,
@@ -358,7 +358,7 @@ fn check<const N: usize>(relid: pg_sys::Oid, table: &Table, columns: &Columns<N>
     // SAFETY: rd_rel of an open relation.
     let is_heap = unsafe {
         let form = (*table.raw()).rd_rel;
-        (*form).relkind as u8 == pg_sys::RELKIND_RELATION && (*form).relam == pg_sys::HEAP_TABLE_AM_OID.into()
+        (*form).relkind as u8 == pg_sys::RELKIND_RELATION && (*form).relam == pg_sys::HEAP_TABLE_AM_OID
     };
     let found = table.attributes();
     let types = found.iter().map(|a| if a.dropped { pg_sys::InvalidOid } else { a.type_oid });

@@ -155,9 +155,9 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        // SAFETY: opened by `open`, closed once; on an unwinding error the transaction's abort
-        // releases the reference instead.
+        // On an unwinding error the transaction's abort releases the reference instead.
         if !std::thread::panicking() {
+            // SAFETY: opened by `open`, closed once.
             unsafe { pg_sys::relation_close(self.relation, pg_sys::NoLock as i32) }
         }
     }

@@ -130,10 +130,10 @@ fn recompute(seals: &[Seal], findings: &mut Findings) -> Result<HashMap<i64, Vec
     let mut current: Option<i64> = None;
     Cursor::open(&query, &[])?.each(|row| {
         let chunk = Chunk::read(row);
-        if let Some(done) = current.filter(|&done| done != chunk.seal_id) {
-            if let Some((hash, seal)) = running.remove(&done).zip(known.get(&done)) {
-                hashes.insert(done, hash.end(seal).to_vec());
-            }
+        if let Some(done) = current.filter(|&done| done != chunk.seal_id)
+            && let Some((hash, seal)) = running.remove(&done).zip(known.get(&done))
+        {
+            hashes.insert(done, hash.end(seal).to_vec());
         }
         current = Some(chunk.seal_id);
         if known.contains_key(&chunk.seal_id) {
@@ -144,10 +144,9 @@ fn recompute(seals: &[Seal], findings: &mut Findings) -> Result<HashMap<i64, Vec
         Ok(())
     })?;
     for seal in seals {
-        if !hashes.contains_key(&seal.seal_id) {
-            let hash = running.remove(&seal.seal_id).unwrap_or_else(SealHash::new);
-            hashes.insert(seal.seal_id, hash.end(seal).to_vec());
-        }
+        hashes.entry(seal.seal_id).or_insert_with(|| {
+            running.remove(&seal.seal_id).unwrap_or_else(SealHash::new).end(seal).to_vec()
+        });
     }
     if stray > 0 {
         findings.seal(None, "seal_missing", format!("{stray} rows of audit_seal_chunk belong to no seal"));
