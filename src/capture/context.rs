@@ -169,6 +169,6 @@ fn store(facts: &Facts, at: i64) -> Result<i64> {
         facts.application_name.as_str().into_datum(),
         session::client_address(),
         session::backend_pid().into_datum(),
-    ]);
+    ])?;
     Ok(id)
 }

@@ -79,6 +79,8 @@ impl Policy {
 fn own_table(name: &str, lock: u32) -> Result<Table> {
     lookup::own_relation(name)
         .and_then(|relid| Table::open(relid, lock as i32))
+        // A view may have taken its name.
+        .filter(Table::is_heap)
         .ok_or_else(|| storage_missing(name))
 }
 
@@ -249,7 +251,7 @@ impl Shape {
             self.partition.as_ref().and_then(|(_, name)| name.as_str().into_datum()),
             self.columns.clone().into_datum(),
             self.key_columns.clone().into_datum(),
-        ]);
+        ])?;
         Ok(id)
     }
 }

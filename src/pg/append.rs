@@ -58,6 +58,8 @@ pub(super) fn varlena_from(bytes: &[u8]) -> pg_sys::Datum {
     }
 }
 
+/// `PARTITION_STRATEGY_RANGE` of `nodes/parsenodes.h`: an enumeration from PostgreSQL 16 on.
+const RANGE: u32 = b'r' as u32;
 const MOST_INDEX_COLUMNS: usize = pg_sys::INDEX_MAX_KEYS as usize;
 
 /// What the columns of a log must be: rows are laid out by it.
@@ -183,6 +185,9 @@ impl Leaf {
                 .hint("DROP EXTENSION db_architect CASCADE removes the triggers that write to it.")
         };
         let table = Table::open(parent, pg_sys::AccessShareLock as i32).ok_or_else(gone)?;
+        if !lookup::is_partitioned(parent) {
+            return Err(gone());
+        }
         // SAFETY: an open partitioned table of one timestamptz key column; the descriptor belongs to
         // the relcache entry and is read before anything can invalidate it.
         let (relid, low, high) = unsafe {
@@ -195,6 +200,9 @@ impl Leaf {
                 return Err(missing());
             }
             let bounds = &*(*descriptor).boundinfo;
+            if bounds.strategy as u32 != RANGE {
+                return Err(gone());
+            }
             let value = |i: usize| match *(*bounds.kind.add(i)) {
                 pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE => {
                     (*(*bounds.datums.add(i))).value() as i64
@@ -355,11 +363,7 @@ impl Leaf {
 /// Refuses a partition that rows cannot be written to as they are laid out: of a foreign table, of
 /// another table access method, with other columns or in another order.
 fn check<const N: usize>(relid: pg_sys::Oid, table: &Table, columns: &Columns<N>) -> Result<()> {
-    // SAFETY: rd_rel of an open relation.
-    let is_heap = unsafe {
-        let form = (*table.raw()).rd_rel;
-        (*form).relkind as u8 == pg_sys::RELKIND_RELATION && (*form).relam == pg_sys::HEAP_TABLE_AM_OID
-    };
+    let is_heap = table.is_heap();
     let found = table.attributes();
     let types = found.iter().map(|a| if a.dropped { pg_sys::InvalidOid } else { a.type_oid });
     if is_heap && types.eq(columns.types) {

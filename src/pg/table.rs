@@ -4,6 +4,7 @@ use super::encode::{Encoder, Kind};
 use super::lookup::string_from;
 use super::memory::OwnedContext;
 use super::tuple::{Row, Storage};
+use crate::error::{Error, Result};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -43,6 +44,15 @@ impl Table {
     fn descriptor(&self) -> pg_sys::TupleDesc {
         // SAFETY: the relation is open.
         unsafe { (*self.relation).rd_att }
+    }
+
+    /// Whether this is an ordinary table of access method heap: what can be scanned and appended to here.
+    pub fn is_heap(&self) -> bool {
+        // SAFETY: rd_rel of an open relation.
+        unsafe {
+            let form = (*self.relation).rd_rel;
+            (*form).relkind as u8 == pg_sys::RELKIND_RELATION && (*form).relam == pg_sys::HEAP_TABLE_AM_OID
+        }
     }
 
     pub fn attributes(&self) -> Vec<Attribute> {
@@ -123,17 +133,26 @@ impl Table {
 
     /// Appends one row and its index entries below the privilege layer. The table is one of ours: no
     /// triggers, no constraints beyond those of indexes; it may have got indexes of any kind.
-    pub fn append(&self, values: &[Option<pg_sys::Datum>]) {
+    /// Columns that were added since are null.
+    pub fn append(&self, values: &[Option<pg_sys::Datum>]) -> Result<()> {
+        let columns = self.attribute_count();
+        if columns < values.len() || !self.is_heap() {
+            return Err(Error::not_in_prerequisite_state(
+                "a table of the audit log is not as it was created",
+            ));
+        }
         let mut datums: Vec<pg_sys::Datum> =
             values.iter().map(|v| v.unwrap_or(pg_sys::Datum::from(0usize))).collect();
         let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
-        assert_eq!(datums.len(), self.attribute_count(), "a row of another shape than its table");
+        datums.resize(columns, pg_sys::Datum::from(0usize));
+        nulls.resize(columns, true);
         // SAFETY: as many values as attributes, of the types the table was created with.
         unsafe {
             let tuple = pg_sys::heap_form_tuple(self.descriptor(), datums.as_mut_ptr(), nulls.as_mut_ptr());
             super::index_entries::insert_with_entries(self.relation, tuple);
             pg_sys::heap_freetuple(tuple);
         }
+        Ok(())
     }
 
     pub fn attribute_count(&self) -> usize {
