@@ -210,7 +210,7 @@ mod tests {
             event(5, "3", Change::Delete(vec![cell(0, "3"), cell(1, "y")])),
             event(6, "2", update(1, "m", "n")),
         ];
-        assert_eq!(all(&events, &[0]), ["Delete 2 ", "Insert 3 0=3 1=x", "Update 1 1=a 2=c"]);
+        assert_eq!(all(&events, &[0]), ["Delete 2 ", "Insert 3 0=3 1=x", "Update 1 2=c 1=a"]);
     }
 
     #[test]
