@@ -120,7 +120,7 @@ CREATE OPERATOR CLASS architect.xid8_minmax_ops FOR TYPE pg_catalog.xid8 USING b
 CREATE INDEX audit_entry_time_idx ON architect.audit_entry USING brin (changed_at, txid architect.xid8_minmax_ops)
     WITH (pages_per_range = 32, autosummarize = on);
 -- Never a refused row: what no month covers lands here until run_maintenance() moves it.
-CREATE TABLE architect.audit_entry_default PARTITION OF architect.audit_entry DEFAULT;
+CREATE TABLE architect.audit_entry_default PARTITION OF architect.audit_entry DEFAULT USING heap;
 
 -- How the log is kept: one row.
 CREATE TABLE architect.audit_setting (

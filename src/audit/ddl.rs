@@ -99,7 +99,7 @@ fn follow(command: &Command) -> Result<()> {
 
 /// The event trigger's body.
 pub fn on_ddl_command_end() {
-    let outcome = security::as_extension_owner(|| attempt(ended));
+    let outcome = attempt(|| security::as_extension_owner(ended));
     if let Err(error) = outcome {
         ereport!(
             PgLogLevel::WARNING,

@@ -231,6 +231,14 @@ impl State {
             self.contexts.clear();
             self.statement = None;
         }
+        // Its rows may be gone: TRUNCATE by hand. VACUUM changes it too; then a context is stored anew.
+        if let Some(changed) = notes.changed.filter(|changed| !changed.is_empty())
+            && let Some(contexts) = crate::pg::lookup::own_relation("audit_context")
+            && changed.contains(&contexts)
+        {
+            self.contexts.clear();
+            self.statement = None;
+        }
     }
 }
 
