@@ -82,10 +82,14 @@ fn drop_month(partition: &Partition) -> Result<(&'static str, String)> {
 /// every 28 days, so an entry's context is at most that much older than the entry.
 pub fn purge_contexts(run: &mut Run) -> Result<()> {
     let limit = run.transaction(|| {
-        if !super::maintain::log_exists() || Settings::read()?.keep.is_none() {
+        if !super::maintain::log_exists() {
             return Ok(None);
         }
-        // What was detached may come back.
+        // Detached months are of use only with the contexts they refer to.
+        let settings = Settings::read()?;
+        if settings.keep.is_none() || settings.detach {
+            return Ok(None);
+        }
         oldest_kept()
     })?;
     let Some(limit) = limit else { return Ok(()) };
