@@ -108,6 +108,7 @@ pub fn look_up_again() -> Result<()> {
             ],
         )?;
         if found.is_some() {
+            describe(policy.table_id, relid)?;
             announce(relid)?;
         }
     }

@@ -56,7 +56,30 @@ impl Lineage {
                 return now.filter(|name| self.target.contains(name));
             }
         }
+        if let Some(now) = self.restored_as(last, name) {
+            return now.filter(|name| self.target.contains(name));
+        }
         self.target.contains(name).then(|| name.clone())
+    }
+
+    /// A column renamed after a restore, before the relation was first seen here: a dump keeps the order
+    /// of columns, and leaves out dropped ones.
+    fn restored_as(&self, last: &LoggedShape, column: &str) -> Option<Option<String>> {
+        if last.ours {
+            return None;
+        }
+        let here =
+            |s: &&LoggedShape| s.ours && self.live.contains_key(&s.relid) && s.partition == last.partition;
+        let first = self.shapes.iter().filter(here).min_by_key(|s| (s.seen_at, s.relation_id))?;
+        let present = |shape: &LoggedShape| -> Vec<String> {
+            shape.columns.iter().filter(|name| !name.is_empty()).cloned().collect()
+        };
+        let (before, after) = (present(last), present(first));
+        let candidate = after.get(before.iter().position(|name| name == column)?)?;
+        if before.len() != after.len() || before.contains(candidate) {
+            return None;
+        }
+        self.live_column(first, first.columns.iter().position(|name| name == candidate)?)
     }
 
     /// Present columns that were there at `time`, by what some shapes say; none if nothing is known.
@@ -176,5 +199,10 @@ mod tests {
             target: names(&["a", "bb"]),
         };
         assert_eq!(lineage.current_name(&lineage.shapes[0], "b").as_deref(), Some("bb"));
+        // Not seen here before it was renamed.
+        let lineage =
+            Lineage { shapes: vec![lineage.shapes[0].clone(), lineage.shapes[2].clone()], ..lineage };
+        assert_eq!(lineage.current_name(&lineage.shapes[0], "b").as_deref(), Some("bb"));
+        assert_eq!(lineage.current_name(&lineage.shapes[0], "a").as_deref(), Some("a"));
     }
 }
