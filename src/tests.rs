@@ -95,9 +95,13 @@ mod tests {
                 client.select(&format!("SELECT count(*) FROM architect.{report}"), None, &[]).map(|_| ())
             })
             .unwrap();
-            // SAFETY: reads backend-local state.
-            let assigned = unsafe { pgrx::pg_sys::GetTopTransactionIdIfAny() };
-            assert_eq!(assigned, pgrx::pg_sys::InvalidTransactionId, "{report} assigned a transaction id");
+            let assigned = Spi::connect(|client| {
+                client
+                    .select("SELECT pg_current_xact_id_if_assigned() IS NOT NULL", None, &[])?
+                    .first()
+                    .get_one::<bool>()
+            });
+            assert_eq!(assigned, Ok(Some(false)), "{report} assigned a transaction id");
         }
     }
 }
