@@ -11,10 +11,11 @@
 //! | `using_api.rs` | the SQL functions that read the log and undo changes |
 //! | `history.rs` | the life of one row |
 //! | `as_of.rs` | a table's rows as they were |
+//! | `answerable.rs` | since when the log has every change of a table |
 //! | `rewind.rs` | pure: undoing recorded changes in memory |
 //! | `revert.rs` | undoing changes in the table: what is chosen, refused, done |
 //! | `revert_table.rs` | the same for one table: its rows now against what the log says |
-//! | `revert_sql.rs` | the statements |
+//! | `revert_statement.rs`, `revert_sql.rs` | the statements, run and shown; the latter pure |
 //! | `undo.rs` | pure: rows, steps and their order |
 //! | `entries.rs` | log entries in terms of the table's present columns |
 //! | `subject.rs` | the table a question is about: its numbers in the log, its shapes over time |
@@ -30,6 +31,7 @@
 //! | `settings.rs` | how long the log is kept, how far ahead it is made |
 //! | `storage.rs` | the log's tables, made on first use and owned by the extension's owner |
 
+mod answerable;
 mod api;
 mod as_of;
 mod coverage;
@@ -47,6 +49,7 @@ mod raw_json;
 mod retention;
 mod revert;
 mod revert_sql;
+mod revert_statement;
 mod revert_table;
 mod rewind;
 mod row_key;

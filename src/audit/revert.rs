@@ -1,7 +1,7 @@
 //! Undoing recorded changes in the tables themselves: what is chosen, what is refused and why, and in
 //! which order the rest is done.
 
-use crate::audit::as_of;
+use crate::audit::answerable;
 use crate::audit::entries::{self, Entry, Order};
 use crate::audit::lineage::LoggedShape;
 use crate::audit::raw_json;
@@ -133,7 +133,7 @@ fn select(choice: &Choice) -> Result<Vec<Entry>> {
         }
         Choice::Since(relid, since) => {
             let subject = Subject::of_relation(*relid)?;
-            let (relations, above) = as_of::relevant(&subject, *relid)?;
+            let (relations, above) = answerable::relevant(&subject, *relid)?;
             entries::read(
                 "e.changed_at OPERATOR(pg_catalog.>=) $1
                  AND (e.relation_id OPERATOR(pg_catalog.=) ANY ($2)
@@ -187,7 +187,7 @@ fn plan(
     selected: &HashSet<i64>,
     lock: bool,
 ) -> Result<TableUndo> {
-    let began = security::as_extension_owner(|| as_of::earliest(table_id))?;
+    let began = security::as_extension_owner(|| answerable::earliest(table_id))?;
     let mut table = TableUndo::new(subject, relid, entries)?;
     for life in 0..table.lives.len() {
         if table.place(table.lives[life].events[0]).0 < began {
@@ -202,7 +202,7 @@ fn plan(
     let who = contexts(&later)?;
     for (life, later) in later {
         table.refuse(life, || {
-            let (id, at) = (later.place.1, as_of::time_text(later.place.0));
+            let (id, at) = (later.place.1, answerable::time_text(later.place.0));
             let by = who.get(&later.context_id).map_or("somebody", String::as_str);
             let what = if later.truncate { "truncated" } else { "changed" };
             format!("{what} since by audit_id {id} at {at} by {by}")

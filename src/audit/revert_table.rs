@@ -3,7 +3,7 @@
 
 use crate::audit::entries::{Entry, Meaning};
 use crate::audit::raw_json;
-use crate::audit::revert_sql::{self, Literal, Target};
+use crate::audit::revert_sql::Target;
 use crate::audit::rewind::{Cell, Key};
 use crate::audit::row_key;
 use crate::audit::subject::Subject;
@@ -33,10 +33,10 @@ pub struct TableUndo {
     pub steps: Vec<Step>,
     /// What else there is to say about a step.
     pub remarks: HashMap<usize, String>,
-    row_type: RowType,
-    columns: Vec<Column>,
+    pub(super) row_type: RowType,
+    pub(super) columns: Vec<Column>,
     key: Vec<usize>,
-    target: Target,
+    pub(super) target: Target,
     now: Vec<Option<Value>>,
     kept: KeptRows,
 }
@@ -436,67 +436,17 @@ impl TableUndo {
             })
     }
 
-    /// A step's statement, its parameters, and the same with literals.
-    pub fn statement(&self, step: &Step) -> (String, Vec<Vec<u8>>) {
-        let columns: Vec<String> = step.cells.iter().map(|(p, _)| self.quoted(*p)).collect();
-        let key = self.key_object(&step.key);
-        match step.action {
-            Action::Update => (self.target.update(&columns), vec![self.object(&step.cells), key]),
-            Action::Insert => (self.target.insert(&columns), vec![self.object(&step.cells)]),
-            Action::Delete => (self.target.delete(), vec![key]),
-        }
-    }
-
-    pub fn shown(&self, step: &Step) -> String {
-        let literals = |cells: &[Cell]| -> Vec<Literal> {
-            cells.iter().map(|(p, value)| (self.quoted(*p), self.literal(*p, value))).collect()
-        };
-        let key = literals(&self.key_cells(&step.key));
-        match step.action {
-            Action::Update => revert_sql::shown_update(&self.table, &literals(&step.cells), &key),
-            Action::Insert => revert_sql::shown_insert(&self.table, &literals(&step.cells)),
-            Action::Delete => revert_sql::shown_delete(&self.table, &key),
-        }
-    }
-
-    fn literal(&self, position: usize, value: &[u8]) -> String {
-        let quote = |text: &str| pgrx::spi::quote_literal(text);
-        let plain = String::from_utf8_lossy(value);
-        if plain == "null" {
-            return "NULL".to_owned();
-        }
-        if self.columns.iter().any(|c| c.position == position && c.json) {
-            return quote(&plain);
-        }
-        match value.first() {
-            Some(b'"') => quote(&raw_json::unquoted(value)),
-            Some(b'[' | b'{') => {
-                let object = self.object(&[(position, value.into())]);
-                let made = attempt(|| {
-                    let row = self.row_type.populate(None, &object);
-                    Ok(self.row_type.expand(row).and_then(|row| self.row_type.text(&row, position)))
-                });
-                quote(&made.ok().flatten().unwrap_or_else(|| plain.into_owned()))
-            }
-            _ => plain.into_owned(),
-        }
-    }
-
-    fn quoted(&self, position: usize) -> String {
-        pgrx::spi::quote_identifier(&self.row_type.attributes[position].name)
-    }
-
-    fn key_cells(&self, key: &[u8]) -> Vec<Cell> {
+    pub(super) fn key_cells(&self, key: &[u8]) -> Vec<Cell> {
         let mut cells = Vec::new();
         crate::audit::entries::add_key(&mut cells, &self.key, key);
         cells
     }
 
-    fn key_object(&self, key: &Key) -> Vec<u8> {
+    pub(super) fn key_object(&self, key: &Key) -> Vec<u8> {
         self.object(&self.key_cells(key))
     }
 
-    fn object(&self, cells: &[Cell]) -> Vec<u8> {
+    pub(super) fn object(&self, cells: &[Cell]) -> Vec<u8> {
         let mut out = vec![b'{'];
         for (i, (position, value)) in cells.iter().enumerate() {
             if i > 0 {
