@@ -5,7 +5,7 @@ SELECT p.oid::regprocedure AS routine, p.prokind AS kind, p.provolatile AS volat
  ORDER BY p.proname, 1;
 SELECT pg_describe_object(d.classid, d.objid, d.objsubid) AS other_object
   FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
- WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'db_architect' AND d.classid <> 'pg_proc'::regclass
+ WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'db_architect' AND d.classid NOT IN ('pg_proc'::regclass, 'pg_type'::regclass)
  ORDER BY 1;
 SELECT p.oid::regprocedure AS without_comment
   FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid JOIN pg_proc p ON p.oid = d.objid
