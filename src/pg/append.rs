@@ -341,6 +341,13 @@ impl Leaf {
                     (*index.info).ii_AmCache = std::ptr::null_mut();
                     index.kept_since = changes;
                 }
+                // BRIN since PostgreSQL 17 makes what it keeps anew after each clean-up and leaves a part of
+                // it to the context's end: here, the end of the trigger call.
+                #[cfg(any(feature = "pg17", feature = "pg18"))]
+                {
+                    (*index.info).ii_AmCache = std::ptr::null_mut();
+                    (*index.info).ii_Context = pg_sys::CurrentMemoryContext;
+                }
                 unguarded::index_insert(
                     index_relation,
                     datums.as_mut_ptr(),
