@@ -58,7 +58,7 @@ CHECKPOINT;
 SQL
 }
 
-log_of() { case $1 in plpgsql*) echo "pg_total_relation_size('plpgsql_log')" ;; *) echo "(SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('architect.audit_entry')) + pg_total_relation_size('architect.audit_context')" ;; esac; }
+log_of() { case $1 in plpgsql*) echo "pg_total_relation_size('plpgsql_log')" ;; *) echo "(SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('architect.audit_entry')) + pg_total_relation_size('architect.capture_context')" ;; esac; }
 empty_logs() { run "TRUNCATE plpgsql_log; TRUNCATE architect.audit_entry"; }
 in_bench() { psql_on main -qAtX -U postgres -d bench -c "$1"; }
 

@@ -23,14 +23,14 @@ psql_on main -q -o /dev/null -f - <<SQL
 CREATE FUNCTION pg_temp.hash(table_id int, key bigint) RETURNS int LANGUAGE sql IMMUTABLE AS
 \$\$ SELECT (((table_id * 2654435761 + key) + 2147483648) % 4294967296 - 2147483648)::int \$\$;
 SELECT CASE WHEN e.key_hash <> pg_temp.hash(r.table_id, 1) THEN 1 / (r.table_id - r.table_id) END AS hash_is_the_triggers
-  FROM architect.audit_entry e JOIN architect.audit_relation r USING (relation_id) WHERE r.table_name = 'account';
+  FROM architect.audit_entry e JOIN architect.capture_relation r USING (relation_id) WHERE r.table_name = 'account';
 -- Every table gets its share; of account's changes one in fifty is of the hot row 42, until that has ten thousand.
 INSERT INTO architect.audit_entry (changed_at, audit_id, txid, context_id, relation_id, statement, key_hash, operation, row_key, image)
 SELECT now() - interval '20 days' + n * interval '1 ms', 1000000 + n, '1000', 1, r.relation_id, 0,
        pg_temp.hash(r.table_id, k.key), 'U', k.key::text,
        CASE n % 2 WHEN 0 THEN format('{"balance":[%s,%s]}', n, n + 1) ELSE format('{"amount":[%s,%s]}', n, n + 1) END::json
   FROM generate_series(1, $rows) AS n
-  JOIN architect.audit_relation r ON r.table_name = CASE n % 2 WHEN 0 THEN 'account' ELSE 'entry' END
+  JOIN architect.capture_relation r ON r.table_name = CASE n % 2 WHEN 0 THEN 'account' ELSE 'entry' END
  CROSS JOIN LATERAL (SELECT CASE WHEN n % 50 = 0 AND n / 50 <= 10000 THEN 42 ELSE 1000 + n % ($rows / 20) END AS key) AS k;
 UPDATE account SET id = 2000 WHERE id = 1;
 ANALYZE architect.audit_entry;
@@ -57,6 +57,6 @@ psql_on main -qAt -f - <<SQL
 EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, SUMMARY OFF)
 SELECT * FROM architect.audit_entry e
  WHERE e.key_hash = (SELECT key_hash FROM architect.audit_entry WHERE row_key = '5000' AND image::text LIKE '{"balance%' LIMIT 1)
-   AND e.relation_id = ANY (ARRAY(SELECT relation_id FROM architect.audit_relation WHERE table_name = 'account'))
+   AND e.relation_id = ANY (ARRAY(SELECT relation_id FROM architect.capture_relation WHERE table_name = 'account'))
    AND e.row_key = '5000';
 SQL

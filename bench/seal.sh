@@ -38,7 +38,7 @@ shared_kb() { awk '/^RssShmem:/ {print $2}' "/proc/$SESSION_PID/status"; }
 line() { printf '%-46s %12s %12s %14s\n' "$@"; }
 
 fill 1 "$entries"
-sql "VACUUM ANALYZE architect.audit_entry, architect.audit_context" >/dev/null
+sql "VACUUM ANALYZE architect.audit_entry, architect.capture_context" >/dev/null
 open_session postgres
 line "" "seconds" "CPU seconds" "entries/s"
 step() {

@@ -85,7 +85,7 @@ trust() {
   show "SELECT * FROM architect.seal_audit_log();"
   show "SELECT * FROM architect.verify_audit_log();"
   explain "A superuser hides who did it:"
-  show "UPDATE architect.audit_context SET actor = 'nobody' WHERE actor = 'mallory@example.com';"
+  show "UPDATE architect.capture_context SET actor = 'nobody' WHERE actor = 'mallory@example.com';"
   show "SELECT * FROM architect.verify_audit_log() LIMIT 3;"
   heading "Is everything still recorded?"
   quiet "ALTER TABLE pgbench_branches DISABLE TRIGGER \"00_architect_capture\""

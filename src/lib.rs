@@ -13,6 +13,7 @@ mod access;
 mod audit;
 mod capture;
 mod catalog;
+mod cdc;
 mod error;
 mod guc;
 mod maintenance;

@@ -53,6 +53,6 @@ SELECT e.changed_at,
          WHERE t.key_hash OPERATOR(pg_catalog.=) 0
            AND t.relation_id OPERATOR(pg_catalog.=) ANY ($7)
            AND t.operation OPERATOR(pg_catalog.=) 'T') AS e
-  JOIN architect.audit_relation AS r ON r.relation_id OPERATOR(pg_catalog.=) e.relation_id
-  LEFT JOIN architect.audit_context AS c ON c.context_id OPERATOR(pg_catalog.=) e.context_id
+  JOIN architect.capture_relation AS r ON r.relation_id OPERATOR(pg_catalog.=) e.relation_id
+  LEFT JOIN architect.capture_context AS c ON c.context_id OPERATOR(pg_catalog.=) e.context_id
  ORDER BY e.changed_at, e.audit_id

@@ -24,6 +24,7 @@ fn grant_access(
     let granted = security::with_safe_search_path(|| {
         check(role_name)?;
         storage::ensure()?;
+        crate::cdc::storage::ensure()?;
         change(role_name, "GRANT", "TO", |function| level.includes(function))
     })?;
     Ok(TableIterator::new(granted))
@@ -91,6 +92,9 @@ fn change(
     let mut objects = vec![("SCHEMA architect".to_owned(), "USAGE")];
     if crate::capture::policy::storage_exists() {
         objects.push(("TABLE architect.audit_log".to_owned(), "SELECT"));
+    }
+    if crate::cdc::storage::exists() {
+        objects.push(("TABLE architect.change_log".to_owned(), "SELECT"));
     }
     objects.extend(
         functions

@@ -194,7 +194,7 @@ impl Subject<'_> {
             return Ok(());
         }
         let had_key = spi::read_one_now::<bool>(
-            "SELECT true FROM architect.audit_relation AS r
+            "SELECT true FROM architect.capture_relation AS r
               WHERE r.table_id OPERATOR(pg_catalog.=) $1 AND pg_catalog.cardinality(r.key_columns) OPERATOR(pg_catalog.>) 0
               LIMIT 1",
             &[self.policy.table_id.into()],
@@ -285,7 +285,7 @@ fn log_findings(ours: bool) -> Result<Vec<Finding>> {
            CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
            LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) a.grantee
           WHERE c.relnamespace OPERATOR(pg_catalog.=) 'architect'::pg_catalog.regnamespace
-            AND c.relname OPERATOR(pg_catalog.~) '^audit_' AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'v']::\"char\"[])
+            AND c.relname OPERATOR(pg_catalog.~) '^(audit|capture)_' AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'v']::\"char\"[])
             AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
             AND a.privilege_type OPERATOR(pg_catalog.=) ANY (ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'])
           GROUP BY c.oid ORDER BY c.oid",
@@ -303,7 +303,7 @@ fn log_findings(ours: bool) -> Result<Vec<Finding>> {
            FROM pg_catalog.pg_class AS c, pg_catalog.pg_extension AS e
           WHERE e.extname OPERATOR(pg_catalog.=) 'db_architect' AND c.relowner OPERATOR(pg_catalog.<>) e.extowner
             AND c.relnamespace OPERATOR(pg_catalog.=) 'architect'::pg_catalog.regnamespace
-            AND c.relname OPERATOR(pg_catalog.~) '^audit_' AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'v']::\"char\"[])
+            AND c.relname OPERATOR(pg_catalog.~) '^(audit|capture)_' AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'v']::\"char\"[])
           ORDER BY c.oid",
         &[],
         |row| Ok((row.get::<pg_sys::Oid>(1)?, row.get::<String>(2)?)),
@@ -327,7 +327,7 @@ fn log_findings(ours: bool) -> Result<Vec<Finding>> {
     }
     if !ours {
         warn(
-            "architect.audit_origin".into(),
+            "architect.capture_origin".into(),
             "restored_elsewhere",
             "The log was restored into this database and tables are matched by name.".into(),
             Some("CALL architect.run_maintenance()".into()),

@@ -1,8 +1,8 @@
 //! What DDL means for audit: new tables in audited schemas, new partitions of audited tables, renames.
 //! Runs at the end of CREATE and ALTER commands; what fails here is a warning, never the user's error.
 
-use crate::audit::{enable, identity, schema};
-use crate::capture::policy;
+use crate::audit::{enable, schema};
+use crate::capture::{identity, policy};
 use crate::error::Result;
 use crate::pg::subtransaction::attempt;
 use crate::pg::{ffi, lookup, security, spi};

@@ -1,8 +1,8 @@
 //! Attaching the capture trigger to tables and taking it off again.
 
-use crate::audit::identity;
 use crate::audit::options::Options;
 use crate::audit::storage;
+use crate::capture::identity;
 use crate::capture::policy::{self, Image, OnError, Policy};
 use crate::catalog::relation::{self, Relation};
 use crate::catalog::trigger::{self, Trigger};

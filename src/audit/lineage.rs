@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-/// A row of audit_relation.
+/// A row of capture_relation.
 #[derive(Debug, Clone, Default)]
 pub struct LoggedShape {
     pub relation_id: i32,

@@ -2,7 +2,8 @@
 
 use crate::audit::partitions::{self, Range};
 use crate::audit::settings::Settings;
-use crate::audit::{retention, seal, storage};
+use crate::audit::{retention, seal};
+use crate::capture::storage;
 use crate::error::{Error, Result};
 use crate::maintenance::{Run, Step};
 use crate::pg::{lookup, session, spi};

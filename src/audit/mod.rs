@@ -6,7 +6,6 @@
 //! | `enable.rs` | attaching and detaching: policy, triggers, partitions |
 //! | `schema.rs` | the same for a whole schema, and tables created in it later |
 //! | `ddl.rs` | following DDL: new tables and partitions, renames |
-//! | `identity.rs` | policies in step with tables' names, after a rename or a restore |
 //! | `coverage.rs` | what is not covered any more, and what to do |
 //! | `using_api.rs` | the SQL functions that read the log and undo changes |
 //! | `history.rs` | the life of one row |
@@ -39,7 +38,6 @@ mod ddl;
 mod enable;
 mod entries;
 mod history;
-pub mod identity;
 mod keeping_api;
 mod lineage;
 pub mod maintain;

@@ -118,7 +118,7 @@ pub fn create(range: &Range) -> Result<String> {
         ),
         &[],
     )?;
-    revoke_all(&range.name()?)?;
+    crate::capture::storage::revoke_all(&range.name()?)?;
     Ok(name)
 }
 
@@ -134,22 +134,6 @@ pub fn attach(range: &Range) -> Result<()> {
         &[],
     )?;
     spi::run(&format!("ALTER TABLE {name} DROP CONSTRAINT within"), &[])?;
-    Ok(())
-}
-
-/// Takes from everybody but the owner what ALTER DEFAULT PRIVILEGES may have given them.
-fn revoke_all(name: &str) -> Result<()> {
-    let grantees = spi::read_now(
-        "SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
-           FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
-          WHERE c.oid OPERATOR(pg_catalog.=) $1 AND a.grantee OPERATOR(pg_catalog.<>) c.relowner",
-        &[lookup::own_relation(name).into()],
-        |row| row.get::<String>(1),
-    )?;
-    for grantee in grantees.into_iter().flatten() {
-        let name = lookup::qualify("architect", name);
-        spi::run(&format!("REVOKE ALL ON TABLE {name} FROM {grantee} CASCADE"), &[])?;
-    }
     Ok(())
 }
 

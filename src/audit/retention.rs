@@ -99,10 +99,10 @@ pub fn purge_contexts(run: &mut Run) -> Result<()> {
         let batch = run.transaction(|| {
             spi::read_now(
                 "WITH batch AS (
-                     SELECT c.context_id, c.recorded_at FROM architect.audit_context AS c
+                     SELECT c.context_id, c.recorded_at FROM architect.capture_context AS c
                       WHERE c.context_id > $1 ORDER BY c.context_id LIMIT $3),
                  gone AS (
-                     DELETE FROM architect.audit_context AS c USING batch AS b
+                     DELETE FROM architect.capture_context AS c USING batch AS b
                       WHERE c.context_id = b.context_id
                         AND b.recorded_at < $2 - '29 days'::pg_catalog.interval
                      RETURNING 1)
@@ -124,7 +124,11 @@ pub fn purge_contexts(run: &mut Run) -> Result<()> {
         }
     }
     if purged > 0 {
-        run.note("audit_context", "purged", format!("{purged} contexts recorded before {}", readable(limit)));
+        run.note(
+            "capture_context",
+            "purged",
+            format!("{purged} contexts recorded before {}", readable(limit)),
+        );
     }
     Ok(())
 }

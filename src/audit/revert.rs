@@ -112,7 +112,7 @@ fn select(choice: &Choice) -> Result<Vec<Entry>> {
             security::as_extension_owner(|| {
                 rows::each(
                     "SELECT c.context_id, c.recorded_at, c.recorded_at OPERATOR(pg_catalog.+) '29 days'::pg_catalog.interval
-                       FROM architect.audit_context AS c WHERE c.correlation_id OPERATOR(pg_catalog.=) $1",
+                       FROM architect.capture_context AS c WHERE c.correlation_id OPERATOR(pg_catalog.=) $1",
                     &[(*id).into()],
                     |row| {
                         contexts.push(row.get::<i64>(0).unwrap_or_default());
@@ -154,7 +154,7 @@ fn shapes(entries: &[Entry]) -> Result<HashMap<i32, LoggedShape>> {
     relations.dedup();
     let tables = security::as_extension_owner(|| {
         spi::read(
-            "SELECT DISTINCT r.table_id FROM architect.audit_relation AS r WHERE r.relation_id OPERATOR(pg_catalog.=) ANY ($1)",
+            "SELECT DISTINCT r.table_id FROM architect.capture_relation AS r WHERE r.relation_id OPERATOR(pg_catalog.=) ANY ($1)",
             &[relations.into()],
             |row| row.get::<i32>(1),
         )
@@ -220,7 +220,7 @@ fn contexts(later: &HashMap<usize, Later>) -> Result<HashMap<i64, String>> {
     let mut found = HashMap::new();
     security::as_extension_owner(|| {
         rows::each_now(
-            "SELECT c.context_id, c.session_role, c.actor FROM architect.audit_context AS c
+            "SELECT c.context_id, c.session_role, c.actor FROM architect.capture_context AS c
               WHERE c.context_id OPERATOR(pg_catalog.=) ANY ($1)",
             &[ids.into()],
             |row| {

@@ -114,7 +114,11 @@ fn never_audited(name: &str) -> Error {
 const SINCE: &str = "COALESCE((SELECT CASE WHEN o.system_identifier OPERATOR(pg_catalog.=) $1 AND o.database_oid OPERATOR(pg_catalog.=) $2
                                       THEN CASE WHEN o.origin_id OPERATOR(pg_catalog.=) 1 THEN '-infinity' ELSE o.since END
                                       ELSE 'infinity' END
-                                 FROM architect.audit_origin AS o ORDER BY o.origin_id DESC LIMIT 1), 'infinity')";
+                                 FROM architect.capture_origin AS o ORDER BY o.origin_id DESC LIMIT 1), 'infinity')";
+
+/// The change feed numbers and describes its tables in the same place.
+const OF_THE_LOG: &str =
+    "EXISTS (SELECT FROM architect.audit_table AS a WHERE a.table_id OPERATOR(pg_catalog.=) r.table_id)";
 
 fn origin() -> [pgrx::datum::DatumWithOid<'static>; 2] {
     use crate::pg::session;
@@ -140,8 +144,8 @@ fn known_as(chain: &[pg_sys::Oid]) -> Result<Vec<i32>> {
         let name = lookup::relation_name(relid).unwrap_or_default();
         found.extend(spi::read(
             &format!(
-                "SELECT r.table_id FROM architect.audit_relation AS r
-                  WHERE r.relid OPERATOR(pg_catalog.=) $3 AND r.seen_at OPERATOR(pg_catalog.>=) {SINCE}
+                "SELECT r.table_id FROM architect.capture_relation AS r
+                  WHERE r.relid OPERATOR(pg_catalog.=) $3 AND r.seen_at OPERATOR(pg_catalog.>=) {SINCE} AND {OF_THE_LOG}
                  UNION
                  SELECT t.table_id FROM architect.audit_table AS t
                   WHERE t.schema_name OPERATOR(pg_catalog.=) $4 AND t.table_name OPERATOR(pg_catalog.=) $5"
@@ -156,12 +160,15 @@ fn known_as(chain: &[pg_sys::Oid]) -> Result<Vec<i32>> {
 /// Numbers of the tables and partitions that have had a name.
 fn named(schema: &str, table: &str) -> Result<Vec<i32>> {
     spi::read(
-        "SELECT r.table_id FROM architect.audit_relation AS r
-          WHERE r.schema_name OPERATOR(pg_catalog.=) $1 AND r.table_name OPERATOR(pg_catalog.=) $2
-             OR r.partition_schema OPERATOR(pg_catalog.=) $1 AND r.partition_name OPERATOR(pg_catalog.=) $2
-         UNION
-         SELECT t.table_id FROM architect.audit_table AS t
-          WHERE t.schema_name OPERATOR(pg_catalog.=) $1 AND t.table_name OPERATOR(pg_catalog.=) $2",
+        &format!(
+            "SELECT r.table_id FROM architect.capture_relation AS r
+              WHERE (r.schema_name OPERATOR(pg_catalog.=) $1 AND r.table_name OPERATOR(pg_catalog.=) $2
+                     OR r.partition_schema OPERATOR(pg_catalog.=) $1 AND r.partition_name OPERATOR(pg_catalog.=) $2)
+                AND {OF_THE_LOG}
+             UNION
+             SELECT t.table_id FROM architect.audit_table AS t
+              WHERE t.schema_name OPERATOR(pg_catalog.=) $1 AND t.table_name OPERATOR(pg_catalog.=) $2"
+        ),
         &[schema.into(), table.into()],
         |row| row.get::<i32>(1),
     )
@@ -176,7 +183,7 @@ pub fn shapes(table_ids: &[i32]) -> Result<Vec<LoggedShape>> {
         &format!(
             "SELECT r.relation_id, r.table_id, r.relid, r.seen_at OPERATOR(pg_catalog.>=) {SINCE}, r.seen_at,
                     r.schema_name, r.table_name, r.partition_schema, r.partition_name, r.columns, r.key_columns
-               FROM architect.audit_relation AS r
+               FROM architect.capture_relation AS r
               WHERE r.table_id OPERATOR(pg_catalog.=) ANY ($3)
               ORDER BY r.relation_id"
         ),

@@ -1,4 +1,4 @@
-//! Who, where from and why: one row of audit_context for all the changes a session makes with the same
+//! Who, where from and why: one row of capture_context for all the changes a session makes with the same
 //! settings, so that a change itself costs eight bytes for it.
 
 use crate::capture::policy::storage_missing;
@@ -150,11 +150,11 @@ fn store(facts: &Facts, at: i64) -> Result<i64> {
                 })
         })
         .transpose()?;
-    let sequence = lookup::own_relation("audit_context_id_seq")
-        .ok_or_else(|| storage_missing("audit_context_id_seq"))?;
-    let table = lookup::own_relation("audit_context")
+    let sequence = lookup::own_relation("capture_context_id_seq")
+        .ok_or_else(|| storage_missing("capture_context_id_seq"))?;
+    let table = lookup::own_relation("capture_context")
         .and_then(|relid| Table::open(relid, pg_sys::RowExclusiveLock as i32))
-        .ok_or_else(|| storage_missing("audit_context"))?;
+        .ok_or_else(|| storage_missing("capture_context"))?;
     let role = |oid: u32| security::role_name(pg_sys::Oid::from(oid)).into_datum();
     let id = ffi::next_value(sequence);
     table.append(&[

@@ -27,7 +27,7 @@ pub struct Plan {
     pub encoder: Encoder,
     /// Relations whose change makes this plan stale.
     depends_on: Vec<pg_sys::Oid>,
-    /// The savepoint that may have stored the row of audit_relation, while its transaction has not committed.
+    /// The savepoint that may have stored the row of capture_relation, while its transaction has not committed.
     uncommitted: Cell<Option<u32>>,
 }
 

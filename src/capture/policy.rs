@@ -93,7 +93,7 @@ pub fn storage_missing(name: &str) -> Error {
 /// Whether the storage has been made: by the first enable_audit, or by a restore.
 pub fn storage_exists() -> bool {
     // All of it: in the middle of a restore some tables are there and some are not.
-    ["audit_table", "audit_origin", "audit_relation", "audit_schema", "audit_entry", "audit_log"]
+    ["audit_table", "capture_origin", "capture_relation", "audit_schema", "audit_entry", "audit_log"]
         .iter()
         .all(|name| lookup::own_relation(name).is_some())
 }
@@ -133,7 +133,7 @@ pub fn all() -> Result<Vec<Policy>> {
 /// Whether stored object identifiers belong to this database: not so after a restore elsewhere.
 pub fn identifiers_are_ours() -> Result<bool> {
     let mut latest: Option<(i32, String, pg_sys::Oid)> = None;
-    own_table("audit_origin", pg_sys::AccessShareLock)?.scan(None, |row| {
+    own_table("capture_origin", pg_sys::AccessShareLock)?.scan(None, |row| {
         let id: i32 = row.get(0).unwrap_or_default();
         if latest.as_ref().is_none_or(|(last, ..)| id > *last) {
             latest = Some((id, row.get(1).unwrap_or_default(), row.get(2).unwrap_or(pg_sys::InvalidOid)));
@@ -164,7 +164,7 @@ pub fn find(relid: pg_sys::Oid) -> Result<Option<(Policy, pg_sys::Oid)>> {
     }))
 }
 
-/// What a relation looks like now, as audit_relation stores it.
+/// What a relation looks like now, as capture_relation stores it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shape {
     pub table_id: i32,
@@ -174,6 +174,8 @@ pub struct Shape {
     pub partition: Option<(String, String)>,
     pub columns: Vec<String>,
     pub key_columns: Vec<String>,
+    /// Columns whose values are not recorded as they are.
+    pub masked_columns: Vec<String>,
 }
 
 impl Shape {
@@ -203,13 +205,14 @@ impl Shape {
                 .map(|a| if a.dropped { String::new() } else { a.name.clone() })
                 .collect(),
             key_columns: key.iter().map(|&i| attributes[i].name.clone()).collect(),
+            masked_columns: Vec::new(),
         }
     }
 
     /// The number this shape is stored under, stored now if it is new.
     pub fn relation_id(&self) -> Result<i32> {
-        let table = own_table("audit_relation", pg_sys::RowExclusiveLock)?;
-        let index = lookup::own_relation("audit_relation_relid_idx");
+        let table = own_table("capture_relation", pg_sys::RowExclusiveLock)?;
+        let index = lookup::own_relation("capture_relation_relid_idx");
         let mut found: Option<i32> = None;
         table.scan(index.map(|index| (index, 2, self.relid)), |row| {
             let text = |i| row.get::<String>(i).unwrap_or_default();
@@ -228,6 +231,7 @@ impl Shape {
                 partition: row.get::<String>(6).zip(row.get::<String>(7)),
                 columns: texts(8),
                 key_columns: texts(9),
+                masked_columns: texts(10),
             };
             if stored == *self {
                 found = found.max(row.get(0));
@@ -236,10 +240,10 @@ impl Shape {
         if let Some(id) = found {
             return Ok(id);
         }
-        let sequence = lookup::own_relation("audit_relation_id_seq")
-            .ok_or_else(|| storage_missing("audit_relation_id_seq"))?;
+        let sequence = lookup::own_relation("capture_relation_id_seq")
+            .ok_or_else(|| storage_missing("capture_relation_id_seq"))?;
         let id = i32::try_from(ffi::next_value(sequence))
-            .map_err(|_| Error::internal("audit_relation_id_seq is past the range of integer"))?;
+            .map_err(|_| Error::internal("capture_relation_id_seq is past the range of integer"))?;
         table.append(&[
             id.into_datum(),
             self.table_id.into_datum(),
@@ -251,6 +255,7 @@ impl Shape {
             self.partition.as_ref().and_then(|(_, name)| name.as_str().into_datum()),
             self.columns.clone().into_datum(),
             self.key_columns.clone().into_datum(),
+            self.masked_columns.clone().into_datum(),
         ])?;
         Ok(id)
     }

@@ -233,7 +233,7 @@ impl State {
         }
         // Its rows may be gone: TRUNCATE by hand. VACUUM changes it too; then a context is stored anew.
         if let Some(changed) = notes.changed.filter(|changed| !changed.is_empty())
-            && let Some(contexts) = crate::pg::lookup::own_relation("audit_context")
+            && let Some(contexts) = crate::pg::lookup::own_relation("capture_context")
             && changed.contains(&contexts)
         {
             self.contexts.clear();

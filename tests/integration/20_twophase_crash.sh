@@ -6,8 +6,8 @@ start_cluster main --fsync max_prepared_transactions=10
 sql "CREATE EXTENSION db_architect; CREATE TABLE t (id int PRIMARY KEY, a int);"
 sql "SELECT action FROM architect.enable_audit('t')" >/dev/null
 recorded="SELECT string_agg(operation || ' ' || (row_key ->> 'id') || ' ' || coalesce(actor, '-'), ', ' ORDER BY audit_id) FROM architect.audit_log"
-dangling="SELECT count(*) FROM architect.audit_entry AS e WHERE NOT EXISTS (SELECT FROM architect.audit_context AS c WHERE c.context_id = e.context_id)
-                                                             OR NOT EXISTS (SELECT FROM architect.audit_relation AS r WHERE r.relation_id = e.relation_id)"
+dangling="SELECT count(*) FROM architect.audit_entry AS e WHERE NOT EXISTS (SELECT FROM architect.capture_context AS c WHERE c.context_id = e.context_id)
+                                                             OR NOT EXISTS (SELECT FROM architect.capture_relation AS r WHERE r.relation_id = e.relation_id)"
 
 # The transaction that stores the context is the prepared one: the session must not rely on it afterwards.
 sql "SET architect.actor = 'one';

@@ -58,7 +58,7 @@ check_copy() { # check_copy CLUSTER DATABASE WHERE
   done
   # What changes from now on is recorded under the same history, by the roles that may.
   sql -c "$1" -d "$2" "SET ROLE alice; UPDATE shop.orders SET status = 'after' WHERE id = 3; INSERT INTO shop.\"odd \"\"name\" VALUES (2, 2); UPDATE shop.always SET secret = 'unseen', a = 3; INSERT INTO shop.off VALUES (2)"
-  is "$3: the history goes on" "$(sql -c "$1" -d "$2" "SELECT string_agg(operation::text || ' ' || table_id, ', ' ORDER BY audit_id) FROM architect.audit_entry JOIN architect.audit_relation USING (relation_id)
+  is "$3: the history goes on" "$(sql -c "$1" -d "$2" "SELECT string_agg(operation::text || ' ' || table_id, ', ' ORDER BY audit_id) FROM architect.audit_entry JOIN architect.capture_relation USING (relation_id)
       WHERE table_name = 'orders' AND row_key = '3'")" "U 1, U 1"
   is "$3: what is left out stays out" "$(sql -c "$1" -d "$2" "SELECT new_values FROM architect.audit_log WHERE table_name = 'always' ORDER BY audit_id DESC LIMIT 1")" '{"a": 3, "id": 1}'
   is "$3: partitions too" "$(sql -c "$1" -d "$2" "SELECT partition_name FROM architect.audit_log WHERE row_key = '{\"id\": 2, \"k\": 2}'")" odd2
@@ -70,7 +70,7 @@ check_copy() { # check_copy CLUSTER DATABASE WHERE
   is "$3: enabled again is enabled still" "$(sql -c "$1" -d "$2" "SELECT action FROM architect.enable_audit('shop.orders')")" exists
   # Identifiers were looked up: a rename keeps the policy.
   sql -c "$1" -d "$2" "ALTER TABLE shop.orders RENAME TO purchases; INSERT INTO shop.purchases VALUES (9)"
-  is "$3: renamed, still one history" "$(sql -c "$1" -d "$2" "SELECT string_agg(DISTINCT table_id::text, ',') FROM architect.audit_relation WHERE table_name IN ('orders', 'purchases')")" 1
+  is "$3: renamed, still one history" "$(sql -c "$1" -d "$2" "SELECT string_agg(DISTINCT table_id::text, ',') FROM architect.capture_relation WHERE table_name IN ('orders', 'purchases')")" 1
   is "$3: and recorded" "$(sql -c "$1" -d "$2" "SELECT count(*) FROM architect.audit_log WHERE table_name = 'purchases'")" 1
   # The dump of the copy works as well.
   ok "$3: dumped again" tool_on "$1" pg_dump -f /dev/null "$2"
@@ -109,6 +109,6 @@ is "whole" "$(sql -d without "$stored")" "$before"
 ok "the extension can be created again" sql "CREATE EXTENSION db_architect"
 like "what is no longer covered shows" "$(sql "SELECT string_agg(DISTINCT status || ' ' || code, ',') FROM architect.audit_coverage()")" gap
 is "auditing goes on where it ended" "$(sql "SELECT action FROM architect.enable_audit('shop.orders'); UPDATE shop.orders SET status = 'again' WHERE id = 1;
-   SELECT string_agg(DISTINCT table_id::text, ',') FROM architect.audit_relation WHERE table_name = 'orders'; SELECT new_values FROM architect.audit_log ORDER BY changed_at DESC LIMIT 1")" "repaired
+   SELECT string_agg(DISTINCT table_id::text, ',') FROM architect.capture_relation WHERE table_name = 'orders'; SELECT new_values FROM architect.audit_log ORDER BY changed_at DESC LIMIT 1")" "repaired
 1
 {\"status\": \"again\"}"

@@ -26,7 +26,7 @@ for i in 1 2 3 4 5 6 7 8; do sql "CREATE TABLE app.t$i (id int PRIMARY KEY, n in
 racers=()
 for i in 1 2 3 4 5 6 7 8; do racers+=("SELECT action FROM architect.enable_audit('app.t$i')"); done
 is "eight first calls at once all succeed" "$(at_once "${racers[@]}" | count_lines)" "8 enabled"
-sql_is "the log was made once" "SELECT (SELECT count(*) FROM architect.audit_origin), (SELECT count(*) FROM architect.audit_table WHERE enabled)" "1|8"
+sql_is "the log was made once" "SELECT (SELECT count(*) FROM architect.capture_origin), (SELECT count(*) FROM architect.audit_table WHERE enabled)" "1|8"
 sql_is "each table is covered" "SELECT count(*) FROM architect.audit_coverage() WHERE status = 'covered'" 8
 
 # One table, while it is written to without pause.

@@ -16,7 +16,7 @@ ok "its data load" psql_on main -q -d pagila -f - <"$data/pagila-data.sql"
 
 # For each audited table: what the log says of one operation, and whether two sets of its rows are the same, by their text.
 sql "CREATE SCHEMA saved;
-CREATE TABLE saved.tables AS SELECT relid::regclass AS t, table_name AS name, (SELECT key_columns FROM architect.audit_relation AS r WHERE r.table_id = a.table_id ORDER BY relation_id DESC LIMIT 1) AS key
+CREATE TABLE saved.tables AS SELECT relid::regclass AS t, table_name AS name, (SELECT key_columns FROM architect.capture_relation AS r WHERE r.table_id = a.table_id ORDER BY relation_id DESC LIMIT 1) AS key
   FROM architect.audit_table AS a WHERE enabled;
 CREATE TABLE saved.log (LIKE architect.audit_log);
 CREATE PROCEDURE saved.look() LANGUAGE sql AS 'TRUNCATE saved.log; INSERT INTO saved.log SELECT * FROM architect.audit_log; ANALYZE saved.log';

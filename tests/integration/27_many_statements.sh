@@ -31,7 +31,7 @@ sql_is "every statement is recorded once" "SELECT count(*), count(DISTINCT state
 sql_is "in the order of the statements" \
   "SELECT count(*) FROM (SELECT (row_key ->> 'id')::int AS id, table_name, row_number() OVER (ORDER BY audit_id) - 1 AS i, row_number() OVER (ORDER BY statement) - 1 AS j, row_number() OVER (ORDER BY changed_at) - 1 AS k FROM architect.audit_log) AS l
     WHERE i <> j OR i <> k OR id <> i % 1000 + 1 OR table_name <> CASE WHEN i % 2 = 1 THEN 't' ELSE 'other' END" 0
-sql_is "one context for all" "SELECT count(*) FROM architect.audit_context" 1
+sql_is "one context for all" "SELECT count(*) FROM architect.capture_context" 1
 sql_is "nothing of the savepoints" "SELECT count(*) FROM architect.audit_log WHERE new_values ->> 'a' = '-1'" 0
 # Time is shown, and judged only for what no machine's noise explains: a cost that grows with what went before.
 first=$(part 2 2) last=$(part 10 2)
@@ -42,5 +42,5 @@ ok "memory does not grow with statements ($grown bytes over 40,000)" test "$grow
 # The same in one command of a procedural language, with exception blocks.
 sql_is "and in PL/pgSQL, with one context more for its session" "DO \$\$ BEGIN FOR i IN 1 .. 20000 LOOP
     BEGIN UPDATE t SET a = 0 WHERE id = i % 1000 + 1; IF i % 2 = 0 THEN RAISE division_by_zero; END IF; EXCEPTION WHEN division_by_zero THEN NULL; END;
-  END LOOP; END \$\$; SELECT count(*) FROM architect.audit_log WHERE new_values ->> 'a' = '0'; SELECT count(*) FROM architect.audit_context" '500
+  END LOOP; END \$\$; SELECT count(*) FROM architect.audit_log WHERE new_values ->> 'a' = '0'; SELECT count(*) FROM architect.capture_context" '500
 2'

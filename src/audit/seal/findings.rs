@@ -126,7 +126,7 @@ impl Findings {
                     return;
                 }
                 let verb = if gone { "is missing" } else { "is not what was sealed" };
-                let detail = format!("row {context_id} of audit_context, first referred to here, {verb}");
+                let detail = format!("row {context_id} of capture_context, first referred to here, {verb}");
                 (if gone { "context_deleted" } else { "context_edited" }, Some(key), None, detail)
             }
             Difference::Relation { key, relation_id, gone } => {
@@ -135,7 +135,7 @@ impl Findings {
                     return;
                 }
                 let verb = if gone { "is missing" } else { "is not what was sealed" };
-                let detail = format!("row {relation_id} of audit_relation, first referred to here, {verb}");
+                let detail = format!("row {relation_id} of capture_relation, first referred to here, {verb}");
                 (if gone { "relation_deleted" } else { "relation_edited" }, Some(key), None, detail)
             }
         };

@@ -148,7 +148,7 @@ impl References {
             "SELECT c.context_id, c.recorded_at, c.session_role, c.set_role, c.current_role_name, c.actor,
                     c.correlation_id::pg_catalog.text, c.context::pg_catalog.text, c.application_name,
                     c.client_addr::pg_catalog.text, c.backend_pid
-               FROM architect.audit_context AS c WHERE c.context_id = ANY ($1)",
+               FROM architect.capture_context AS c WHERE c.context_id = ANY ($1)",
             contexts,
             &mut self.contexts,
             |row, encoding| {
@@ -165,7 +165,7 @@ impl References {
                     r.table_name, r.partition_schema, r.partition_name,
                     pg_catalog.array_to_json(r.columns)::pg_catalog.text,
                     pg_catalog.array_to_json(r.key_columns)::pg_catalog.text
-               FROM architect.audit_relation AS r WHERE r.relation_id = ANY ($1)",
+               FROM architect.capture_relation AS r WHERE r.relation_id = ANY ($1)",
             relations,
             &mut self.relations,
             |row, encoding| {

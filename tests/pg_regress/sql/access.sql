@@ -15,7 +15,7 @@ INSERT INTO accessing.mine VALUES (1, 'x');
 SELECT operation, row_key, session_role = session_user AS session, set_role, current_role_name FROM architect.audit_log WHERE table_name = 'mine';
 DELETE FROM architect.audit_log;
 DELETE FROM architect.audit_entry;
-INSERT INTO architect.audit_context (context_id) VALUES (1);
+INSERT INTO architect.capture_context (context_id) VALUES (1);
 UPDATE architect.audit_table SET enabled = false;
 TRUNCATE architect.audit_entry;
 SELECT nextval('architect.audit_id_seq');

@@ -1,10 +1,10 @@
 -- Who, for which request and why is recorded with every change, and never made up.
 SET client_min_messages = warning;
-CREATE SCHEMA audit_context;
-SET search_path = audit_context;
+CREATE SCHEMA capture_context;
+SET search_path = capture_context;
 CREATE ROLE regress_context_writer;
 CREATE ROLE regress_context_definer;
-GRANT USAGE ON SCHEMA audit_context TO regress_context_writer, regress_context_definer;
+GRANT USAGE ON SCHEMA capture_context TO regress_context_writer, regress_context_definer;
 CREATE TABLE t (id int PRIMARY KEY, a int);
 GRANT ALL ON t TO regress_context_writer, regress_context_definer;
 INSERT INTO t VALUES (1, 0);
@@ -13,11 +13,11 @@ CREATE VIEW log AS
     SELECT audit_id, new_values -> 'a' AS a, actor, correlation_id, context,
            NULLIF(session_role, current_user) AS session_role, NULLIF(set_role, current_user) AS set_role, NULLIF(current_role_name, current_user) AS current_role_name,
            application_name, client_addr, backend_pid = pg_backend_pid() AS mine
-      FROM architect.audit_log WHERE schema_name = 'audit_context';
+      FROM architect.audit_log WHERE schema_name = 'capture_context';
 
 -- Settings made before the library is loaded in the session count.
 \c -
-SET search_path = audit_context;
+SET search_path = capture_context;
 SET client_min_messages = warning;
 SET architect.actor = 'set before';
 SET application_name = 'audit test';
@@ -35,7 +35,7 @@ SET architect.correlation_id = '';
 SET architect.context = '';
 UPDATE t SET a = 4;
 RESET ALL;
-SET search_path = audit_context;
+SET search_path = capture_context;
 SET client_min_messages = warning;
 SELECT set_config('architect.actor', 'é "quoted" \ % {0}', false);
 UPDATE t SET a = 5;
@@ -52,15 +52,15 @@ ROLLBACK TO s;
 UPDATE t SET a = 8;
 COMMIT;
 -- A function's own setting holds while it runs.
-CREATE FUNCTION job() RETURNS void LANGUAGE sql SET architect.actor = 'job' AS 'UPDATE audit_context.t SET a = 9';
+CREATE FUNCTION job() RETURNS void LANGUAGE sql SET architect.actor = 'job' AS 'UPDATE capture_context.t SET a = 9';
 SELECT job();
 UPDATE t SET a = 10;
 SELECT a, actor, correlation_id, context, application_name, client_addr, mine FROM log WHERE application_name ~ 'a' AND audit_id > 0 ORDER BY audit_id;
 
 -- The same settings are stored once.
 SELECT count(DISTINCT e.context_id) AS contexts, count(*) AS entries
-  FROM architect.audit_entry AS e JOIN architect.audit_context AS c USING (context_id) JOIN architect.audit_relation AS r USING (relation_id)
- WHERE r.schema_name = 'audit_context' AND c.actor IS NULL AND c.application_name = 'another';
+  FROM architect.audit_entry AS e JOIN architect.capture_context AS c USING (context_id) JOIN architect.capture_relation AS r USING (relation_id)
+ WHERE r.schema_name = 'capture_context' AND c.actor IS NULL AND c.application_name = 'another';
 
 -- What cannot be recorded as it is is an error when a change is made, not before and not dropped.
 SET architect.correlation_id = 'not a uuid';
@@ -81,7 +81,7 @@ SET client_min_messages = notice;
 DO $$
 DECLARE detail text; hint text;
 BEGIN
-    UPDATE audit_context.t SET a = 11;
+    UPDATE capture_context.t SET a = 11;
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
     RAISE NOTICE 'state % | % | %', SQLSTATE, detail, hint;
@@ -96,7 +96,7 @@ SET architect.unknown = 'x';
 SELECT a, context, jsonb_typeof(context) FROM log WHERE a::int >= 11 ORDER BY audit_id;
 
 -- Roles: of the session, as SET ROLE chose, and in force.
-CREATE FUNCTION as_definer() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'UPDATE audit_context.t SET a = 22';
+CREATE FUNCTION as_definer() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'UPDATE capture_context.t SET a = 22';
 ALTER FUNCTION as_definer() OWNER TO regress_context_definer;
 GRANT EXECUTE ON FUNCTION as_definer() TO regress_context_writer;
 UPDATE t SET a = 20;
@@ -133,10 +133,10 @@ UPDATE strict SET a = 2;
 TRUNCATE strict;
 COMMIT;
 INSERT INTO strict VALUES (2, 2);
-SELECT operation, actor, correlation_id FROM architect.audit_log WHERE schema_name = 'audit_context' AND table_name = 'strict' ORDER BY audit_id;
+SELECT operation, actor, correlation_id FROM architect.audit_log WHERE schema_name = 'capture_context' AND table_name = 'strict' ORDER BY audit_id;
 TABLE strict;
 SELECT action FROM architect.enable_audit('strict');
 INSERT INTO strict VALUES (2, 2);
 
-DROP SCHEMA audit_context CASCADE;
+DROP SCHEMA capture_context CASCADE;
 DROP ROLE regress_context_writer, regress_context_definer;

@@ -40,7 +40,7 @@ DROP INDEX architect.hostile_once_idx;
 SELECT id FROM ids WHERE id > 6 ORDER BY id;
 
 -- The same on the table of contexts
-CREATE INDEX hostile_context_idx ON architect.audit_context ((context ->> 'why')) WHERE actor LIKE 'hostile%';
+CREATE INDEX hostile_context_idx ON architect.capture_context ((context ->> 'why')) WHERE actor LIKE 'hostile%';
 BEGIN;
 SET LOCAL architect.actor = 'hostile';
 SET LOCAL architect.context = '{"why": "index"}';
@@ -48,7 +48,7 @@ INSERT INTO t VALUES (10, 'j');
 SET LOCAL architect.actor = 'friendly';
 INSERT INTO t VALUES (11, 'k');
 SET LOCAL enable_seqscan = off;
-SELECT actor FROM architect.audit_context WHERE context ->> 'why' = 'index' AND actor LIKE 'hostile%';
+SELECT actor FROM architect.capture_context WHERE context ->> 'why' = 'index' AND actor LIKE 'hostile%';
 COMMIT;
 DROP INDEX architect.hostile_context_idx;
 

@@ -132,10 +132,10 @@ SELECT failed_steps FROM architect.maintenance_status();
 SELECT severity, code FROM architect.verify_audit_log();
 
 -- Contexts go with the last entries that could refer to them.
-INSERT INTO architect.audit_context (context_id, recorded_at, session_role, set_role, current_role_name, backend_pid)
+INSERT INTO architect.capture_context (context_id, recorded_at, session_role, set_role, current_role_name, backend_pid)
 VALUES (-2, this_month(-14) - interval '30 days', 'r', 'r', 'r', 1), (-1, this_month(-14) - interval '28 days', 'r', 'r', 'r', 1);
 CALL architect.run_maintenance();
-SELECT context_id FROM architect.audit_context WHERE context_id < 0;
+SELECT context_id FROM architect.capture_context WHERE context_id < 0;
 
 -- Only on its own, and only who may.
 BEGIN;

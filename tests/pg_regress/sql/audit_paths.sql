@@ -121,7 +121,7 @@ DO $$ BEGIN
 END $$;
 SELECT l.key, l.new, c.actor FROM log AS l JOIN architect.audit_log AS c USING (audit_id)
  WHERE audit_id NOT IN (SELECT audit_id FROM looked) AND l.new -> 'a' IS DISTINCT FROM '209' ORDER BY audit_id DESC LIMIT 2;
-SELECT count(*) AS entries_without_context FROM architect.audit_entry AS e WHERE NOT EXISTS (SELECT FROM architect.audit_context AS c WHERE c.context_id = e.context_id);
+SELECT count(*) AS entries_without_context FROM architect.audit_entry AS e WHERE NOT EXISTS (SELECT FROM architect.capture_context AS c WHERE c.context_id = e.context_id);
 SELECT count(*) >= 0 AS looked FROM news();
 
 -- Foreign keys' actions
@@ -267,7 +267,7 @@ SELECT action FROM architect.enable_audit('t');
 INSERT INTO t VALUES (2, 2);
 UPDATE audit_paths_two.renamed SET a = 'r' WHERE key = 60;
 SELECT schema_name, table_name, row_key, new_values FROM architect.audit_log WHERE schema_name LIKE 'audit_paths%' ORDER BY audit_id DESC LIMIT 2;
-SELECT count(DISTINCT table_id) AS histories FROM architect.audit_relation WHERE schema_name LIKE 'audit_paths%' AND table_name IN ('t', 'renamed');
+SELECT count(DISTINCT table_id) AS histories FROM architect.capture_relation WHERE schema_name LIKE 'audit_paths%' AND table_name IN ('t', 'renamed');
 DROP SCHEMA audit_paths_two CASCADE;
 -- Dropped and made again: auditing starts again when it is asked for, under the same history
 DROP TABLE t;
@@ -278,7 +278,7 @@ INSERT INTO t VALUES (4, 4);
 ALTER TABLE t RENAME TO t2;
 INSERT INTO t2 VALUES (5, 5);
 SELECT table_name, row_key FROM architect.audit_log WHERE schema_name = 'audit_paths' AND new_values ? 'z' ORDER BY audit_id;
-SELECT count(DISTINCT table_id) AS histories FROM architect.audit_relation WHERE schema_name = 'audit_paths' AND table_name IN ('t', 't2') AND columns = '{id,z}';
+SELECT count(DISTINCT table_id) AS histories FROM architect.capture_relation WHERE schema_name = 'audit_paths' AND table_name IN ('t', 't2') AND columns = '{id,z}';
 -- Taken off: nothing more is recorded
 SELECT action FROM architect.disable_audit('t2');
 SELECT action FROM architect.disable_audit('t2');

@@ -117,11 +117,11 @@ SELECT code, count(*), max(substring(detail, '^\d+ findings')) FROM findings() G
 ROLLBACK;
 
 -- What entries refer to: who, and what.
-BEGIN; UPDATE architect.audit_context SET actor = 'bob' WHERE actor = 'alice'; SELECT code, entry, detail FROM findings(); ROLLBACK;
-BEGIN; UPDATE architect.audit_context SET client_addr = '10.0.0.1' WHERE actor = 'alice'; SELECT code, entry FROM findings(); ROLLBACK;
-BEGIN; DELETE FROM architect.audit_context WHERE actor = 'alice'; SELECT code, entry, detail FROM findings(); ROLLBACK;
-BEGIN; UPDATE architect.audit_relation SET table_name = 'another' WHERE table_name = 'other'; SELECT code, entry, detail FROM findings(); ROLLBACK;
-BEGIN; DELETE FROM architect.audit_relation WHERE table_name = 'other'; SELECT code, entry FROM findings(); ROLLBACK;
+BEGIN; UPDATE architect.capture_context SET actor = 'bob' WHERE actor = 'alice'; SELECT code, entry, detail FROM findings(); ROLLBACK;
+BEGIN; UPDATE architect.capture_context SET client_addr = '10.0.0.1' WHERE actor = 'alice'; SELECT code, entry FROM findings(); ROLLBACK;
+BEGIN; DELETE FROM architect.capture_context WHERE actor = 'alice'; SELECT code, entry, detail FROM findings(); ROLLBACK;
+BEGIN; UPDATE architect.capture_relation SET table_name = 'another' WHERE table_name = 'other'; SELECT code, entry, detail FROM findings(); ROLLBACK;
+BEGIN; DELETE FROM architect.capture_relation WHERE table_name = 'other'; SELECT code, entry FROM findings(); ROLLBACK;
 
 -- The seals themselves.
 BEGIN; DELETE FROM architect.audit_seal WHERE seal_id = (SELECT max(seal_id) FROM architect.audit_seal); SELECT code, detail FROM findings(); ROLLBACK;

@@ -103,7 +103,7 @@ INSERT INTO full_identity VALUES (1, 2);
 SELECT name, operation, row_key, old, new FROM log WHERE name IN ('by_identity', 'deferred', 'composite', 'odd_key', 'full_identity') ORDER BY audit_id;
 
 -- A changed key keeps both keys findable: the entry is stored once more under the former key.
-SELECT e.operation, e.row_key, e.image FROM architect.audit_entry AS e JOIN architect.audit_relation AS r USING (relation_id)
+SELECT e.operation, e.row_key, e.image FROM architect.audit_entry AS e JOIN architect.capture_relation AS r USING (relation_id)
  WHERE r.schema_name = 'audit_shapes' AND r.table_name IN ('deferred', 'composite') AND e.operation IN ('U', 'K') ORDER BY e.audit_id, e.operation;
 -- Keys that are equal have one key text, though their values look different.
 CREATE TABLE scaled (n numeric PRIMARY KEY, a int);
@@ -111,7 +111,7 @@ SELECT action FROM architect.enable_audit('scaled');
 INSERT INTO scaled VALUES (1.0, 1), (100, 1), (0.00, 1);
 UPDATE scaled SET n = n * 1.00, a = 2;
 SELECT e.operation, e.row_key, e.image, count(*) OVER (PARTITION BY e.key_hash) AS of_this_hash
-  FROM architect.audit_entry AS e JOIN architect.audit_relation AS r USING (relation_id)
+  FROM architect.audit_entry AS e JOIN architect.capture_relation AS r USING (relation_id)
  WHERE r.schema_name = 'audit_shapes' AND r.table_name = 'scaled' ORDER BY e.audit_id;
 
 -- Columns left out, by name: they stay out when they are renamed, the key is known all the same.

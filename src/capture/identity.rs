@@ -87,6 +87,9 @@ pub fn announce(relid: pg_sys::Oid) -> Result<()> {
 
 /// Looks tables up by name and stores their identifiers: after a restore into another database.
 pub fn look_up_again() -> Result<()> {
+    if !policy::storage_exists() {
+        return Ok(());
+    }
     for policy in policy::all()?.iter().filter(|p| p.enabled) {
         let found = spi::read_one_now::<pg_sys::Oid>(
             "SELECT c.oid FROM pg_catalog.pg_class AS c
