@@ -17,6 +17,8 @@ mod cdc;
 mod error;
 mod guc;
 mod maintenance;
+#[allow(dead_code)]
+mod partition;
 mod pg;
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;

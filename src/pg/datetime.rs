@@ -1,5 +1,6 @@
 //! Times of day in the session's time zone.
 
+use pgrx::IntoDatum;
 use pgrx::pg_sys;
 
 /// Converts a timestamptz to the timestamp a cast gives, remembering the last answer: within one
@@ -35,5 +36,45 @@ impl LocalTime {
             self.local = local.map_or(instant, |datum| datum.value() as i64);
         }
         self.local
+    }
+}
+
+/// A time zone by name, whatever the session's is.
+pub struct NamedZone {
+    name: pg_sys::Datum,
+}
+
+impl NamedZone {
+    /// The zone of this name; the error PostgreSQL raises for an unknown one.
+    pub fn new(name: &str) -> crate::error::Result<Self> {
+        super::subtransaction::attempt(|| {
+            let zone = Self { name: name.into_datum().unwrap_or(pg_sys::Datum::from(0usize)) };
+            zone.local(0);
+            Ok(zone)
+        })
+    }
+
+    /// The time of day in the zone at a point in time; both in microseconds since 2000.
+    pub fn local(&self, instant: i64) -> i64 {
+        // SAFETY: functions of a text and a timestamp that never return null; errors unwind.
+        let local = unsafe {
+            pgrx::direct_function_call_as_datum(
+                pg_sys::timestamptz_zone,
+                &[Some(self.name), Some(pg_sys::Datum::from(instant))],
+            )
+        };
+        local.map_or(instant, |datum| datum.value() as i64)
+    }
+
+    /// The point in time at which the zone's clocks show a time of day.
+    pub fn instant(&self, local: i64) -> i64 {
+        // SAFETY: as above.
+        let instant = unsafe {
+            pgrx::direct_function_call_as_datum(
+                pg_sys::timestamp_zone,
+                &[Some(self.name), Some(pg_sys::Datum::from(local))],
+            )
+        };
+        instant.map_or(local, |datum| datum.value() as i64)
     }
 }
