@@ -89,11 +89,30 @@ Arguments: schema_name and table_name, of a table or partition, as recorded at a
 audit_history. Of a table that is gone the types are not known any more: numbers and strings of the
 same digits are tried both, other values must be spelled as in architect.audit_log.
 Returns, errors, privilege: as for audit_history.';
+COMMENT ON ROUTINE architect.blind_index IS
+'A keyed hash of a value by which an encrypted column can be searched for it.
+
+HMAC-SHA-256 under a key of the column''s own, truncated. Store it in a column beside the encrypted one
+and index that. Equal values have equal hashes: how often a value occurs is seen. Fewer bits make
+several values share a hash, which hides more; compare decrypted values too then. Pseudonymised, still
+personal data.
+Arguments: value, as it will be searched for (fold case and spaces yourself); column_name, a label as
+for encrypt_pii; bits, 8 to 256 in steps of 8.
+Returns bits / 8 bytes. Null for null. Errors: 22023 invalid bits or empty label; 55000 and F0000 as
+encrypt_pii. Lock: none. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.capture_statistics IS
 'What the capture trigger remembers in this session: none of it grows with the rows recorded.
 
 Returns one row: relations with a plan, contexts, bytes of row buffers.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.decrypt_pii IS
+'Decrypts what encrypt_pii() made.
+
+Arguments: value; column_name, the label it was encrypted with.
+Returns the text; null for null, and where the person''s key was shredded.
+Errors: 22023 the value was changed, belongs to another column or is no encrypted value; 55000 and
+F0000 as encrypt_pii. Lock: none. Privilege: EXECUTE: grant it to those who may read the values.
+Assigns no transaction id.';
 COMMENT ON ROUTINE architect.disable_audit IS
 'Stops recording a table''s changes. What was recorded stays in architect.audit_log.
 
@@ -159,6 +178,26 @@ table, a temporary table, a generated column; 42501 not the owner, or a system c
 clock.
 Lock: SHARE ROW EXCLUSIVE on the table and its partitions; ACCESS EXCLUSIVE for a moment if a column
 or a default is added; none if there is nothing to do. Privilege: ownership of the table.';
+COMMENT ON ROUTINE architect.encrypt_pii IS
+'Encrypts a value under the key of the person it is about.
+
+AES-256-GCM-SIV (RFC 8452) with a random nonce: two encryptions of one value differ. The result is
+bound to the column''s label and opens in no other; after a rename go on passing the former label. The
+key is made with the person''s first value, stored wrapped under the master key of
+architect.master_key_file or architect.master_key_command, and gone after shred_subject(). The result
+is pseudonymised, still personal data, until then.
+Arguments: value; subject, who it is about, as you always name them (''customer:42''); column_name, the
+label, by convention ''schema.table.column''; pad_to, a length in bytes whose multiples the value is
+padded to, so that ciphertexts do not tell lengths (1: no padding). Pass value and subject as
+parameters: a literal in the statement''s text is in logs and statistics.
+Returns version, key number, nonce and ciphertext: 38 bytes more than the value. Null for null.
+Errors: 55000 no master key is configured; F0000 the master key cannot be read; 22023 a label or
+subject is empty, or pad_to is not between 1 and 65536. Lock: none. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.encryption_keys IS
+'How many keys there are and which master keys are still needed.
+
+Returns one row for each kind of key and master key: kind (data, index, lookup), master_key, its name,
+keys, shredded, oldest and newest. Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.grant_access IS
 'Lets a role use db_architect.
 
@@ -221,6 +260,16 @@ COMMENT ON ROUTINE architect.revoke_access IS
 Returns one row for each privilege revoked.
 Errors: 42704 no such role; 42501 not allowed to revoke.
 Lock: none. Privilege: of the extension''s owner, or a superuser.';
+COMMENT ON ROUTINE architect.rotate_key IS
+'Renews keys.
+
+Without a subject, wraps every data key that is wrapped under an older master key anew under the
+latest one: the last line of the key file. Values need not be touched; afterwards the older master key
+can be removed from the file. With a subject, gives the person a new key for what is encrypted from
+now on; what was encrypted before stays readable until it is encrypted again or shredded.
+Returns one row: object_name, action (rewrapped, renewed) and detail.
+Errors: 55000 and F0000 as encrypt_pii; XX001 a key does not open with the master key it names.
+Lock: row locks on the keys. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.run_maintenance IS
 'Does the upkeep of everything db_architect keeps; to be called by a scheduler, nightly, or by hand.
 
@@ -261,6 +310,16 @@ Arguments: keep, an interval of at least a day, or null to keep everything; acti
 require_seal, whether a log that has seals keeps a month until all of it is sealed.
 Returns one row: changed or exists. Nothing is dropped before the next run_maintenance().
 Errors: 22023 invalid value. Lock: none on the log. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.shred_subject IS
+'Erases a person''s encrypted values everywhere at once, by throwing their keys away.
+
+Every copy becomes unreadable when the transaction commits: in tables, logs, replicas and, unless an
+older dump of architect.privacy_key is restored, backups. The row of the key stays, without the key,
+and says when and by whom.
+Arguments: subject, as it was passed to encrypt_pii().
+Returns one row: object_name, action (shredded, or skipped where there was no key) and detail.
+Errors: 22023 empty subject; 55000 and F0000 as encrypt_pii. Lock: row locks on the keys.
+Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.updated_at_statistics IS
 'What the updated_at trigger remembers in this session: none of it grows with the rows updated.
 

@@ -20,6 +20,7 @@ mod maintenance;
 #[allow(dead_code)]
 mod partition;
 mod pg;
+mod privacy;
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;
 mod updated_at;

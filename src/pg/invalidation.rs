@@ -10,6 +10,7 @@ const MOST: usize = 256;
 
 thread_local! {
     static CHANGES: Cell<u64> = const { Cell::new(0) };
+    static ROLLBACKS: Cell<u64> = const { Cell::new(0) };
     static PENDING: Cell<bool> = const { Cell::new(false) };
     static ALL: Cell<bool> = const { Cell::new(false) };
     static CHANGED: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
@@ -85,7 +86,10 @@ unsafe extern "C-unwind" fn transaction_event(
         }
         pg_sys::XactEvent::XACT_EVENT_ABORT
         | pg_sys::XactEvent::XACT_EVENT_PARALLEL_ABORT
-        | pg_sys::XactEvent::XACT_EVENT_PREPARE => ABORTED.with(|lowest| lowest.set(0)),
+        | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
+            ROLLBACKS.with(|count| count.set(count.get() + 1));
+            ABORTED.with(|lowest| lowest.set(0));
+        }
         _ => return,
     }
     PENDING.with(|pending| pending.set(true));
@@ -98,6 +102,7 @@ unsafe extern "C-unwind" fn savepoint_event(
     _argument: *mut std::ffi::c_void,
 ) {
     if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        ROLLBACKS.with(|count| count.set(count.get() + 1));
         ABORTED.with(|lowest| lowest.set(lowest.get().min(mine)));
         PENDING.with(|pending| pending.set(true));
     }
@@ -107,6 +112,12 @@ unsafe extern "C-unwind" fn savepoint_event(
 #[inline]
 pub fn changes() -> u64 {
     CHANGES.with(Cell::get)
+}
+
+/// How many transactions and savepoints of this session were rolled back (or prepared).
+#[inline]
+pub fn rollbacks() -> u64 {
+    ROLLBACKS.with(Cell::get)
 }
 
 /// Makes every session look at a relation anew once this transaction commits.

@@ -40,6 +40,31 @@ impl TextSetting {
     }
 }
 
+/// A text setting that only the server's configuration sets and only superusers see.
+pub struct ServerSetting(GucSetting<Option<CString>>);
+
+impl ServerSetting {
+    pub const fn new() -> Self {
+        Self(GucSetting::<Option<CString>>::new(None))
+    }
+
+    pub fn define(&'static self, name: &'static CStr, short: &'static CStr, long: &'static CStr) {
+        GucRegistry::define_string_guc(
+            name,
+            short,
+            long,
+            &self.0,
+            GucContext::Sighup,
+            GucFlags::SUPERUSER_ONLY,
+        );
+    }
+
+    /// The value, or none where it is not set or empty.
+    pub fn get(&self) -> Option<String> {
+        self.0.get().filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
+    }
+}
+
 unsafe extern "C-unwind" fn note_assignment(_value: *const std::ffi::c_char, _extra: *mut std::ffi::c_void) {
     ASSIGNMENTS.with(|count| count.set(count.get() + 1));
 }
