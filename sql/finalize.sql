@@ -105,6 +105,47 @@ COMMENT ON ROUTINE architect.capture_statistics IS
 
 Returns one row: relations with a plan, contexts, bytes of row buffers.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.declare_column IS
+'Says what a column, or a path within a json column, holds of persons, and what happens to it.
+
+Arguments: table_name, column_name; category, as ''email'' or ''name''; action: keep, null, constant, random,
+hash, pseudonym, partial, generalise, noise, shuffle, or delete_row (rows go, they are not masked); params of
+the action, values only: constant {"value"}, partial {"prefix", "suffix", "mask"}, generalise {"unit": "year"},
+{"step"} or {"bits"}, noise {"ratio"}, {"amount"} or {"interval"}, hash and pseudonym {"domain"}; json_path
+within the column; identifier_class: direct, quasi, sensitive, credential or none; purpose; legal_basis:
+consent, contract, legal_obligation, vital_interests, public_task or legitimate_interests; retention, how long
+the value must be kept, counted from the column retention_from; recipients.
+Results of hash, pseudonym, partial, generalise, noise and shuffle are pseudonymised, still personal data:
+erasing puts null, a constant or a random value in place of hash, pseudonym, noise and shuffle.
+Returns one row: declared, changed or exists.
+Errors: 42501 not the owner; 42703 no such column; 22023 invalid action, parameter or legal basis.
+Lock: none. Privilege: ownership of the table.';
+COMMENT ON ROUTINE architect.declare_edge IS
+'Says how rows of a table belong to a person: a decision about a foreign key, or a reference that no foreign
+key states.
+
+Arguments: subject_type; table_name and columns, which refer; references_table and references_columns
+(null: its primary key); ownership: owned (the person''s rows), co_owned (another person''s too: masked while
+somebody else is left), accessed (somebody else''s rows that name the person) or ignore; on_erase: delete, mask,
+detach (the reference is emptied) or keep, by default what fits the ownership; json_path, where columns is one
+json column that holds the key; discriminator_column and discriminator_value, for references that say in
+another column what they refer to; person_columns, those of the table that hold this person''s data, where rows
+stay (null: all that are declared); direction: referring, or referred where the person''s row (in table_name)
+refers to rows it owns (in references_table), as a customer''s to its address.
+Returns one row: declared, changed or exists.
+Errors: 42704 no such subject type; 42501 not the owner of both tables; 42703 no such column; 22023.
+Lock: none. Privilege: ownership of both tables.';
+COMMENT ON ROUTINE architect.declare_subject IS
+'Says whose data a database keeps: the table with one row for each person of a kind.
+
+Arguments: subject_type, a name of your choosing, as ''customer''; table_name; key_columns (null: the
+primary key); identity_columns, those whose values identify the person wherever they turn up, as e-mail
+address and name: erasing looks for them in the logs, and verify_erasure everywhere; on_erase, whether the
+person''s own row is deleted or masked.
+Returns one row: declared, changed or exists. Who decided it and when is kept in
+architect.privacy_decision.
+Errors: 42501 not the owner; 42703 no such column; 22023 the key does not tell rows apart.
+Lock: none. Privilege: ownership of the table.';
 COMMENT ON ROUTINE architect.decrypt_pii IS
 'Decrypts what encrypt_pii() made.
 
@@ -226,6 +267,25 @@ COMMENT ON ROUTINE architect.note_updated_at_ddl IS
 'Event trigger function behind architect_updated_at_ddl: writes a renamed column''s new name into the
 trigger that keeps it, and warns of a trigger that would fire after it. What fails is a warning, never
 an error of the command.';
+COMMENT ON ROUTINE architect.privacy_columns IS
+'The columns that were declared, and what happens to them.
+
+Returns one row for each column or path within a json column.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.privacy_decisions IS
+'Who decided what about personal data, the latest first.
+
+Returns one row for each declaration made, changed or taken back, with what was declared before and after.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.privacy_edges IS
+'The references that were declared.
+
+Arguments: subject_type (null: all). Returns one row for each edge.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.privacy_subjects IS
+'The kinds of persons that were declared.
+
+Returns one row for each. Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.remove_standard_columns IS
 'Stops keeping every column of a table that add_standard_columns or enable_updated_at keeps.
 
@@ -320,6 +380,21 @@ Arguments: subject, as it was passed to encrypt_pii().
 Returns one row: object_name, action (shredded, or skipped where there was no key) and detail.
 Errors: 22023 empty subject; 55000 and F0000 as encrypt_pii. Lock: row locks on the keys.
 Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.undeclare_column IS
+'Takes back declare_column.
+
+Returns one row: undeclared or skipped. Errors: 42501 not the owner. Lock: none. Privilege: ownership of
+the table.';
+COMMENT ON ROUTINE architect.undeclare_edge IS
+'Takes back declare_edge.
+
+Arguments: edge_id, as privacy_edges() shows it. Returns one row: undeclared or skipped.
+Errors: 42501 not the owner. Lock: none. Privilege: ownership of the table that refers.';
+COMMENT ON ROUTINE architect.undeclare_subject IS
+'Takes back declare_subject, with the edges declared for it. What was declared of columns stays.
+
+Returns one row: undeclared or skipped. Errors: 42704 no such subject type; 42501 not the owner.
+Lock: none. Privilege: ownership of the table.';
 COMMENT ON ROUTINE architect.updated_at_statistics IS
 'What the updated_at trigger remembers in this session: none of it grows with the rows updated.
 

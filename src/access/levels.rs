@@ -23,6 +23,10 @@ const READER: &[&str] = &[
     "maintenance_log",
     "updated_at_statistics",
     "maintenance_status",
+    "privacy_columns",
+    "privacy_decisions",
+    "privacy_edges",
+    "privacy_subjects",
     "updated_at_tables",
     "verify_audit_log",
 ];
@@ -30,6 +34,9 @@ const READER: &[&str] = &[
 const OPERATOR: &[&str] = &[
     "add_standard_columns",
     "capture",
+    "declare_column",
+    "declare_edge",
+    "declare_subject",
     "disable_audit",
     "disable_audit_schema",
     "disable_updated_at",
@@ -38,6 +45,9 @@ const OPERATOR: &[&str] = &[
     "enable_updated_at",
     "remove_standard_columns",
     "revert_changes",
+    "undeclare_column",
+    "undeclare_edge",
+    "undeclare_subject",
 ];
 
 impl Level {

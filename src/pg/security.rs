@@ -1,5 +1,6 @@
 //! Acting as another role for a moment.
 
+use crate::error::{Error, Result};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
@@ -86,6 +87,75 @@ pub fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -
         back
     };
     work()
+}
+
+/// Runs `work` as the owner of somebody's table, as VACUUM and ANALYZE do: the owner's triggers, casts,
+/// defaults and index expressions run with the owner's rights, cannot leave this role, cannot make temporary
+/// objects, find nothing through search_path, and cannot leave work to be done after the role has been left.
+/// Rows hidden by row-level security are an error, never silently left out.
+///
+/// To be called within `subtransaction::attempt`, which undoes everything when `work` fails.
+#[allow(dead_code)]
+pub fn as_table_owner<R>(role: pg_sys::Oid, work: impl FnOnce() -> Result<R>) -> Result<R> {
+    // What the caller itself has deferred runs now, as the caller, not within the owner's rights.
+    fire_deferred()?;
+    struct Back(pg_sys::Oid, i32);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            // SAFETY: restores what GetUserIdAndSecContext reported.
+            unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) }
+        }
+    }
+    let mut user = pg_sys::InvalidOid;
+    let mut context = 0;
+    // SAFETY: as in `as_role`.
+    let _back = unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+        pg_sys::SetUserIdAndSecContext(role, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
+        Back(user, context)
+    };
+    with_settings(&[(c"search_path", c"pg_catalog, pg_temp"), (c"row_security", c"off")], || {
+        let result = work()?;
+        fire_deferred()?;
+        refuse_deferred()?;
+        Ok(result)
+    })
+}
+
+/// Fires what deferrable triggers and constraints have queued up.
+#[allow(dead_code)]
+fn fire_deferred() -> Result<()> {
+    super::spi::run("SET CONSTRAINTS ALL IMMEDIATE", &[]).map(|_| ())
+}
+
+/// A trigger that fired may have deferred others again: they would fire at the end of the transaction, with
+/// the rights of whoever is in charge then.
+#[allow(dead_code)]
+fn refuse_deferred() -> Result<()> {
+    let tables = super::spi::read_now(
+        "SELECT DISTINCT t.tgrelid FROM pg_catalog.pg_trigger AS t
+          WHERE t.tgdeferrable AND t.tgconstraint OPERATOR(pg_catalog.<>) 0::pg_catalog.oid",
+        &[],
+        |row| row.get::<pg_sys::Oid>(1),
+    )?;
+    // SAFETY: reads this transaction's queue of triggers.
+    let left = |relid: &pg_sys::Oid| unsafe { pg_sys::AfterTriggerPendingOnRel(*relid) };
+    match tables.into_iter().flatten().find(left) {
+        None => Ok(()),
+        Some(relid) => Err(Error::not_in_prerequisite_state("a trigger left work for the end of the transaction")
+            .detail(format!(
+                "A deferrable trigger on table {} is still to be fired, which would happen with another role's rights.",
+                super::lookup::qualified_name(relid).unwrap_or_default()
+            ))
+            .hint("Look at what the triggers of the table do; none may run SET CONSTRAINTS ... DEFERRED.")),
+    }
+}
+
+/// Whether the current role has the rights of another.
+#[allow(dead_code)]
+pub fn has_rights_of(role: pg_sys::Oid) -> bool {
+    // SAFETY: look-ups about roles.
+    unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), role) }
 }
 
 /// Runs `work` as the extension's owner, who owns its storage, with a safe search_path.

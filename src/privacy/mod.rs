@@ -1,7 +1,22 @@
-//! Privacy: what is known of a person, erased, exported, masked or encrypted.
+//! Privacy: what this database keeps of persons, and erasing, exporting and proving it.
 //!
-//! | room | what it holds |
+//! The catalogue says whose data there are (subjects), what columns hold and what happens to it (columns),
+//! and how rows belong to persons (edges). Everything else follows from it.
+//!
+//! | file | what it holds |
 //! | --- | --- |
+//! | `action.rs` | pure: the closed set of actions and their parameters |
+//! | `secret.rs` | pure: HMAC, by which keys are kept without being kept |
+//! | `catalogue.rs` | what was declared, read and resolved |
+//! | `declare.rs`, `declare_api.rs` | declaring, with a history of who decided what |
 //! | `crypt/` | encryption of values under a key for each person |
+//! | `storage.rs` | the tables, made on first use and owned by the extension's owner |
 
+mod action;
+mod catalogue;
 mod crypt;
+mod declare;
+mod declare_api;
+#[allow(dead_code)]
+mod secret;
+mod storage;
