@@ -70,6 +70,30 @@ impl Error {
         self.code
     }
 
+    /// The five characters of the SQLSTATE.
+    pub fn sqlstate(&self) -> String {
+        let packed = self.code as i32;
+        (0..5).map(|i| char::from(((packed >> (6 * i)) & 0x3f) as u8 + b'0')).collect()
+    }
+
+    /// The code of a SQLSTATE's five characters.
+    pub fn code_of(sqlstate: &str) -> PgSqlErrorCode {
+        let packed = sqlstate
+            .bytes()
+            .take(5)
+            .enumerate()
+            .fold(0, |packed, (i, byte)| packed | (i32::from(byte.wrapping_sub(b'0') & 0x3f) << (6 * i)));
+        PgSqlErrorCode::from(packed)
+    }
+
+    pub fn detail_text(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Message and DETAIL in one line, for a log.
     pub fn one_line(&self) -> String {
         match &self.detail {
@@ -119,5 +143,21 @@ impl From<Error> for ErrorReport {
 impl From<pgrx::spi::Error> for Error {
     fn from(error: pgrx::spi::Error) -> Self {
         Self::internal(format!("unexpected result of an internal query: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlstate_there_and_back() {
+        for code in [PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION] {
+            assert_eq!(Error::code_of(&Error::new(code, "x").sqlstate()), code);
+        }
+        assert_eq!(
+            Error::new(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, "x").sqlstate(),
+            "55P03"
+        );
     }
 }

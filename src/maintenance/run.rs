@@ -75,7 +75,7 @@ impl Run {
                 );
                 // Unless the step has said itself what failed.
                 if self.notes.last().is_none_or(|note| note.action != "failed") {
-                    self.note("", "failed", format!("{} ({})", detail, sqlstate(&error)));
+                    self.note("", "failed", format!("{} ({})", detail, error.sqlstate()));
                 }
                 true
             }
@@ -146,10 +146,4 @@ fn busy() -> Error {
 
 fn is_busy(error: &Error) -> bool {
     error.code() == PgSqlErrorCode::ERRCODE_OBJECT_IN_USE && error.message() == busy().message()
-}
-
-/// The five characters of an error's SQLSTATE.
-fn sqlstate(error: &Error) -> String {
-    let packed = error.code() as i32;
-    (0..5).map(|i| char::from(((packed >> (6 * i)) & 0x3f) as u8 + b'0')).collect()
 }

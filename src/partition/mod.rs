@@ -11,10 +11,14 @@
 //! | `bound.rs` | pure: bounds as the catalogue prints them |
 //! | `name.rs` | pure: names of partitions |
 //! | `zone.rs` | time zones, by name |
+//! | `job/` | commands that must be at the top level, run by a background worker |
+//! | `online/` | procedures that change what is partitioned beside those who use it |
 
 pub mod bound;
 pub mod civil;
+pub mod job;
 pub mod key;
 pub mod name;
+mod online;
 pub mod period;
 pub mod zone;

@@ -65,6 +65,9 @@ pub(super) mod unguarded {
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         pub fn index_insert_cleanup(index: pg_sys::Relation, info: *mut pg_sys::IndexInfo);
         pub fn pfree(pointer: *mut std::ffi::c_void);
+        // Signal handlers: they only set flags and a latch.
+        pub fn die(signal: std::ffi::c_int);
+        pub fn SignalHandlerForConfigReload(signal: std::ffi::c_int);
     }
 }
 

@@ -26,5 +26,7 @@ pub mod spi;
 pub mod statements;
 pub mod subtransaction;
 pub mod table;
+pub mod toplevel;
 pub mod trigger;
 pub mod tuple;
+pub mod worker;

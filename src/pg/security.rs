@@ -6,6 +6,10 @@ use std::ffi::CStr;
 
 /// Runs `work` as `role`, as a SECURITY DEFINER function would, and goes back whatever happens.
 pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
+    switched(role, 0, work)
+}
+
+fn switched<R>(role: pg_sys::Oid, restriction: i32, work: impl FnOnce() -> R) -> R {
     struct Back(pg_sys::Oid, i32);
     impl Drop for Back {
         fn drop(&mut self) {
@@ -19,10 +23,17 @@ pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     // the guard; an abort of the transaction restores both by itself.
     let _back = unsafe {
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-        pg_sys::SetUserIdAndSecContext(role, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+        let local = pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
+        pg_sys::SetUserIdAndSecContext(role, context | local | restriction);
         Back(user, context)
     };
     work()
+}
+
+/// Runs `work` as `role` the way PostgreSQL's own maintenance commands run as a table's owner: what the
+/// owner's functions, casts and defaults do cannot reach back to the caller's role. Safe search_path.
+pub fn as_owner<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
+    switched(role, pg_sys::SECURITY_RESTRICTED_OPERATION as i32, || with_safe_search_path(work))
 }
 
 /// Role the current statement runs as.

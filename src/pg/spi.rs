@@ -88,3 +88,18 @@ pub fn run_one<T: FromDatum + IntoDatum>(statement: &str, arguments: &[DatumWith
         if table.is_empty() { Ok(None) } else { Ok(table.first().get_one::<T>()?) }
     })
 }
+
+/// Runs a statement that changes something; every row it returns, made into a value each.
+pub fn run_rows<T>(
+    statement: &str,
+    arguments: &[DatumWithOid],
+    mut each: impl FnMut(&SpiHeapTupleData) -> std::result::Result<T, pgrx::spi::Error>,
+) -> Result<Vec<T>> {
+    Spi::connect_mut(|client| {
+        let mut rows = Vec::new();
+        for row in client.update(statement, None, arguments)? {
+            rows.push(each(&row)?);
+        }
+        Ok(rows)
+    })
+}

@@ -1,0 +1,52 @@
+//! What the worker does: one job, as the table's owner, and a record of how it went.
+
+use super::queue;
+use crate::error::{Error, Result};
+use crate::pg::{security, spi, toplevel, worker};
+use pgrx::prelude::*;
+
+crate::export_worker!(architect_partition_worker, work);
+
+fn work(argument: &str) {
+    // What databases and roles set by default must not cut a command short or change what it means.
+    for (name, value) in [
+        (c"application_name", c"db_architect partition job"),
+        (c"search_path", c"pg_catalog, pg_temp"),
+        (c"lock_timeout", c"0"),
+        (c"statement_timeout", c"0"),
+        (c"default_transaction_isolation", c"read committed"),
+        (c"default_transaction_read_only", c"off"),
+    ] {
+        worker::set(name, value);
+    }
+    let Ok(id) = argument.parse::<i64>() else { return };
+    if let Err(error) = run(id) {
+        ereport!(PgLogLevel::WARNING, error.code(), format!("partition job {id}: {}", error.one_line()));
+    }
+}
+
+fn run(id: i64) -> Result<()> {
+    let job = toplevel::transaction(|| {
+        // The extension may have been dropped meanwhile.
+        let there =
+            spi::read_one_now::<bool>("SELECT pg_catalog.to_regclass('architect.partition_job') IS NOT NULL", &[]);
+        if there == Some(true) { queue::take(id) } else { Ok(None) }
+    })?;
+    let Some(job) = job else { return Ok(()) };
+    let outcome = toplevel::transaction(|| {
+        if security::role_name(job.run_as).is_empty() {
+            return Err(Error::undefined_object("the role to run as no longer exists"));
+        }
+        let command = job.work.command()?;
+        queue::note_command(id, &command)?;
+        Ok(command)
+    })
+    .and_then(|command| {
+        worker::become_role(job.run_as);
+        let outcome = toplevel::execute(&command);
+        worker::become_superuser();
+        outcome
+    });
+    toplevel::transaction(|| queue::finish(id, &outcome))?;
+    outcome
+}

@@ -1,0 +1,80 @@
+//! Locks, taken politely: each attempt waits a short time only, since whoever comes after queues up behind
+//! it; then a pause that grows, in which everybody gets through, until a deadline.
+
+use crate::error::{Error, Result};
+use crate::pg::procedure::Procedure;
+use crate::pg::{security, spi};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::time::{Duration, Instant};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A procedure at work on somebody's table.
+pub struct Attempts<'p> {
+    pub procedure: &'p Procedure,
+    /// Everything is done as this role, the table's owner.
+    pub owner: pg_sys::Oid,
+    pub deadline: Instant,
+    /// Milliseconds.
+    pub lock_timeout: i32,
+}
+
+impl Attempts<'_> {
+    /// Runs `work` as the owner in a transaction of its own, again and again while a lock is not to be
+    /// had. Nothing of an attempt that fails stays.
+    pub fn retrying<R>(&self, mut work: impl FnMut() -> Result<R>) -> Result<R> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.once(self.lock_timeout, &mut work) {
+                Err(error) if is_about_locks(&error) => error,
+                done => return done,
+            };
+            if Instant::now() + pause >= self.deadline {
+                return Err(out_of_time(&error));
+            }
+            self.procedure.sleep(pause);
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Runs `work` as the owner in a transaction of its own, waiting for weak locks, behind which nobody
+    /// who reads or writes has to queue, until the deadline.
+    pub fn patiently<R>(&self, work: impl FnMut() -> Result<R>) -> Result<R> {
+        let left = self.deadline.saturating_duration_since(Instant::now()).as_millis().clamp(1, 86_400_000);
+        self.once(left as i32, work).map_err(|error| if is_about_locks(&error) { out_of_time(&error) } else { error })
+    }
+
+    /// Looks at something, as the owner.
+    pub fn look<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.procedure.transaction(|| security::as_owner(self.owner, work))
+    }
+
+    fn once<R>(&self, lock_timeout: i32, mut work: impl FnMut() -> Result<R>) -> Result<R> {
+        self.procedure.transaction(|| {
+            security::as_owner(self.owner, || {
+                set_lock_timeout(lock_timeout)?;
+                work()
+            })
+        })
+    }
+}
+
+/// For the rest of the transaction.
+pub fn set_lock_timeout(milliseconds: i32) -> Result<()> {
+    spi::run("SELECT pg_catalog.set_config('lock_timeout', $1, true)", &[milliseconds.to_string().into()]).map(|_| ())
+}
+
+fn is_about_locks(error: &Error) -> bool {
+    matches!(
+        error.code(),
+        PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE | PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED
+    )
+}
+
+fn out_of_time(error: &Error) -> Error {
+    Error::new(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, "a lock was not to be had by the deadline")
+        .detail(format!("The last attempt ended with: {}.", error.message()))
+        .hint("Long transactions hold it: see pg_locks. Calling the procedure again goes on from where it stopped.")
+}

@@ -1,0 +1,98 @@
+//! Background workers started on demand: no preload, one process per piece of work, gone when it is done.
+
+use super::ffi::unguarded;
+use pgrx::bgworkers::BackgroundWorkerBuilder;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+/// Exports the main function of a worker under the C symbol `$symbol`. The body is a safe
+/// `fn(&str)` that gets what `start` was given; it runs connected to the database, outside any transaction,
+/// as the bootstrap superuser.
+#[macro_export]
+macro_rules! export_worker {
+    ($symbol:ident, $body:path) => {
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        #[::pgrx::pg_guard]
+        pub extern "C-unwind" fn $symbol(database: ::pgrx::pg_sys::Datum) {
+            $crate::pg::worker::serve(database, $body)
+        }
+    };
+}
+
+/// Has a worker started in this database; false where the server has no room for one just now.
+pub fn start(symbol: &str, title: &str, argument: &str) -> bool {
+    BackgroundWorkerBuilder::new(title)
+        .set_type("db_architect worker")
+        .set_library("db_architect")
+        .set_function(symbol)
+        .set_argument(super::session::database().into_datum())
+        .set_extra(argument)
+        .enable_spi_access()
+        .set_notify_pid(super::session::backend_pid())
+        .load_dynamic()
+        .is_ok()
+}
+
+/// What `export_worker!` calls.
+pub fn serve(database: pg_sys::Datum, body: fn(&str)) {
+    // SAFETY: the first thing in a new process. `die` and the handler of SIGINT that is there already
+    // only set flags, seen where PostgreSQL looks for interrupts.
+    unsafe {
+        handle(pg_sys::SIGTERM as i32, unguarded::die);
+        handle(pg_sys::SIGHUP as i32, unguarded::SignalHandlerForConfigReload);
+        pg_sys::BackgroundWorkerUnblockSignals();
+        pg_sys::BackgroundWorkerInitializeConnectionByOid(
+            pg_sys::Oid::from_datum(database, false).unwrap_or(pg_sys::InvalidOid),
+            pg_sys::InvalidOid,
+            0,
+        );
+    }
+    body(pgrx::bgworkers::BackgroundWorker::get_extra());
+}
+
+/// # Safety
+/// The handler is fit to be called in a signal handler.
+unsafe fn handle(signal: i32, handler: unsafe extern "C-unwind" fn(i32)) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::pqsignal(signal, Some(handler));
+        #[cfg(feature = "pg18")]
+        pg_sys::pqsignal_be(signal, Some(handler));
+    }
+}
+
+/// Makes a role the one commands run as, across transactions, until the process ends. For workers, which
+/// are superusers to begin with.
+pub fn become_role(role: pg_sys::Oid) {
+    // SAFETY: outside any transaction and any change of role; transactions that abort come back to it.
+    unsafe { pg_sys::SetUserIdAndSecContext(role, 0) }
+}
+
+/// Makes the bootstrap superuser the one commands run as again.
+pub fn become_superuser() {
+    become_role(super::security::session_role());
+}
+
+/// Sets a parameter for the rest of the worker's life.
+pub fn set(name: &std::ffi::CStr, value: &std::ffi::CStr) {
+    // SAFETY: outside any transaction, so nothing puts it back.
+    unsafe {
+        pg_sys::SetConfigOption(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+        );
+    }
+}
+
+/// Asks a process of this cluster to give up what it is doing, as pg_cancel_backend does.
+pub fn cancel(pid: i32) {
+    unsafe extern "C" {
+        fn kill(pid: i32, signal: i32) -> i32;
+    }
+    // SAFETY: a system call.
+    unsafe { kill(pid, pg_sys::SIGINT as i32) };
+}
