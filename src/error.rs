@@ -155,9 +155,6 @@ mod tests {
         for code in [PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION] {
             assert_eq!(Error::code_of(&Error::new(code, "x").sqlstate()), code);
         }
-        assert_eq!(
-            Error::new(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, "x").sqlstate(),
-            "55P03"
-        );
+        assert_eq!(Error::new(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, "x").sqlstate(), "55P03");
     }
 }

@@ -37,6 +37,7 @@ const OPERATOR: &[&str] = &[
     "declare_column",
     "declare_edge",
     "declare_subject",
+    "detach_partition",
     "disable_audit",
     "disable_audit_schema",
     "disable_updated_at",

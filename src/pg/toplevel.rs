@@ -122,9 +122,7 @@ unsafe fn analyze(statement: *mut pg_sys::RawStmt, text: *const std::ffi::c_char
 #[cfg(feature = "pg14")]
 unsafe fn analyze(statement: *mut pg_sys::RawStmt, text: *const std::ffi::c_char) -> *mut pg_sys::List {
     // SAFETY: the caller's promise; no parameters.
-    unsafe {
-        pg_sys::pg_analyze_and_rewrite(statement, text, std::ptr::null_mut(), 0, std::ptr::null_mut())
-    }
+    unsafe { pg_sys::pg_analyze_and_rewrite(statement, text, std::ptr::null_mut(), 0, std::ptr::null_mut()) }
 }
 
 /// # Safety

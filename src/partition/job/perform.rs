@@ -66,7 +66,8 @@ pub fn perform(procedure: &Procedure, work: &Work, deadline: Instant) -> Result<
                 }
                 if started.is_none_or(|at| now > at + START_UP) {
                     let title = format!("db_architect partition job {id}");
-                    started = worker::start("architect_partition_worker", &title, &id.to_string()).then_some(now);
+                    started =
+                        worker::start("architect_partition_worker", &title, &id.to_string()).then_some(now);
                 }
                 procedure.sleep(look);
             }

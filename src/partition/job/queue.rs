@@ -15,7 +15,10 @@ pub struct Job {
 pub enum State {
     Queued,
     /// By a process that is there; or was there, and ended without a word.
-    Running { pid: i32, alive: bool },
+    Running {
+        pid: i32,
+        alive: bool,
+    },
     Done,
     Failed(Error),
 }

@@ -8,13 +8,27 @@ use pgrx::spi::quote_identifier;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Work {
     /// Takes a partition off its table, in two transactions, beside readers and writers.
-    Detach { parent: pg_sys::Oid, child: pg_sys::Oid },
+    Detach {
+        parent: pg_sys::Oid,
+        child: pg_sys::Oid,
+    },
     /// Ends such a detach that was interrupted between the two.
-    FinalizeDetach { parent: pg_sys::Oid, child: pg_sys::Oid },
+    FinalizeDetach {
+        parent: pg_sys::Oid,
+        child: pg_sys::Oid,
+    },
     /// Makes an index like another one, on a table of the same columns; `key_columns`, of that table, are
     /// appended to the key.
-    CreateIndex { table: pg_sys::Oid, like: pg_sys::Oid, key_columns: Vec<i16>, name: String },
-    DropIndex { table: pg_sys::Oid, index: pg_sys::Oid },
+    CreateIndex {
+        table: pg_sys::Oid,
+        like: pg_sys::Oid,
+        key_columns: Vec<i16>,
+        name: String,
+    },
+    DropIndex {
+        table: pg_sys::Oid,
+        index: pg_sys::Oid,
+    },
 }
 
 impl Work {
@@ -34,9 +48,11 @@ impl Work {
                 name_of(*parent)?,
                 name_of(*child)?
             )),
-            Self::FinalizeDetach { parent, child } => {
-                Ok(format!("ALTER TABLE {} DETACH PARTITION {} FINALIZE", name_of(*parent)?, name_of(*child)?))
-            }
+            Self::FinalizeDetach { parent, child } => Ok(format!(
+                "ALTER TABLE {} DETACH PARTITION {} FINALIZE",
+                name_of(*parent)?,
+                name_of(*child)?
+            )),
             Self::CreateIndex { table, like, key_columns, name } => {
                 let model = IndexModel::read(*like)?;
                 let definition = if key_columns.is_empty() {
@@ -49,7 +65,9 @@ impl Work {
                     if model.unique { "UNIQUE " } else { "" },
                     quote_identifier(name),
                     name_of(*table)?,
-                    model.tablespace.map_or(String::new(), |t| format!(" TABLESPACE {}", quote_identifier(t))),
+                    model
+                        .tablespace
+                        .map_or(String::new(), |t| format!(" TABLESPACE {}", quote_identifier(t))),
                 ))
             }
             Self::DropIndex { index, .. } => Ok(format!("DROP INDEX CONCURRENTLY {}", name_of(*index)?)),
@@ -102,7 +120,9 @@ impl IndexModel {
         );
         let definition = text
             .strip_prefix(&prefix)
-            .ok_or_else(|| Error::internal("an index definition does not begin as expected").detail(text.clone()))?
+            .ok_or_else(|| {
+                Error::internal("an index definition does not begin as expected").detail(text.clone())
+            })?
             .to_owned();
         Ok(Self { unique, definition, tablespace, constraint })
     }
@@ -111,8 +131,9 @@ impl IndexModel {
     /// columns have neither operator class nor order.
     fn extended(&self, index: pg_sys::Oid, table: pg_sys::Oid, key_columns: &[i16]) -> Result<String> {
         if !self.constraint {
-            return Err(Error::not_in_prerequisite_state("only a constraint's index can be widened")
-                .detail(format!("Index {} belongs to no primary key or unique constraint.", name_of(index)?)));
+            return Err(Error::not_in_prerequisite_state("only a constraint's index can be widened").detail(
+                format!("Index {} belongs to no primary key or unique constraint.", name_of(index)?),
+            ));
         }
         let parts = spi::read_now(
             "SELECT pg_catalog.string_agg(pg_catalog.pg_get_indexdef(x.indexrelid, n, false), ', ' ORDER BY n)
@@ -157,6 +178,7 @@ impl IndexModel {
 }
 
 /// `USING ...` of an index: two indexes of the same are alike, whatever table they are on.
+#[allow(dead_code)]
 pub fn index_definition(index: pg_sys::Oid) -> Result<String> {
     let model = IndexModel::read(index)?;
     Ok(format!("{}{}", if model.unique { "UNIQUE " } else { "" }, model.definition))

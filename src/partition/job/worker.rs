@@ -28,8 +28,10 @@ fn work(argument: &str) {
 fn run(id: i64) -> Result<()> {
     let job = toplevel::transaction(|| {
         // The extension may have been dropped meanwhile.
-        let there =
-            spi::read_one_now::<bool>("SELECT pg_catalog.to_regclass('architect.partition_job') IS NOT NULL", &[]);
+        let there = spi::read_one_now::<bool>(
+            "SELECT pg_catalog.to_regclass('architect.partition_job') IS NOT NULL",
+            &[],
+        );
         if there == Some(true) { queue::take(id) } else { Ok(None) }
     })?;
     let Some(job) = job else { return Ok(()) };

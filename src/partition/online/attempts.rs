@@ -41,12 +41,15 @@ impl Attempts<'_> {
 
     /// Runs `work` as the owner in a transaction of its own, waiting for weak locks, behind which nobody
     /// who reads or writes has to queue, until the deadline.
+    #[allow(dead_code)]
     pub fn patiently<R>(&self, work: impl FnMut() -> Result<R>) -> Result<R> {
         let left = self.deadline.saturating_duration_since(Instant::now()).as_millis().clamp(1, 86_400_000);
-        self.once(left as i32, work).map_err(|error| if is_about_locks(&error) { out_of_time(&error) } else { error })
+        self.once(left as i32, work)
+            .map_err(|error| if is_about_locks(&error) { out_of_time(&error) } else { error })
     }
 
     /// Looks at something, as the owner.
+    #[allow(dead_code)]
     pub fn look<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         self.procedure.transaction(|| security::as_owner(self.owner, work))
     }
@@ -63,7 +66,8 @@ impl Attempts<'_> {
 
 /// For the rest of the transaction.
 pub fn set_lock_timeout(milliseconds: i32) -> Result<()> {
-    spi::run("SELECT pg_catalog.set_config('lock_timeout', $1, true)", &[milliseconds.to_string().into()]).map(|_| ())
+    spi::run("SELECT pg_catalog.set_config('lock_timeout', $1, true)", &[milliseconds.to_string().into()])
+        .map(|_| ())
 }
 
 fn is_about_locks(error: &Error) -> bool {
