@@ -154,6 +154,21 @@ Returns the text; null for null, and where the person''s key was shredded.
 Errors: 22023 the value was changed, belongs to another column or is no encrypted value; 55000 and
 F0000 as encrypt_pii. Lock: none. Privilege: EXECUTE: grant it to those who may read the values.
 Assigns no transaction id.';
+COMMENT ON ROUTINE architect.detach_partition IS
+'Takes a partition off its partitioned table, which goes on being read and written.
+
+Arguments: child, the partition; concurrently, whether without a strong lock on the table, which is
+done by a background worker and waits for the transactions that use the table; deadline, how long to
+try; lock_timeout, how long one attempt at a lock may hold up others.
+A detach that was interrupted before its end, here or elsewhere, is brought to its end. The table
+that is left keeps its rows, and as a constraint the bounds it had.
+Errors: 25001 inside a transaction block or a function; 42809 not a partition; 42501 not the owner;
+55000 concurrently while there is a default partition; 55P03 or 57014 not done by the deadline;
+23503 rows of other tables refer to the partition''s; 53000 no background worker to be had, with the
+command to run by hand.
+Lock: SHARE UPDATE EXCLUSIVE on the table; ACCESS EXCLUSIVE on the partition once nobody uses it through
+the table. With concurrently => false ACCESS EXCLUSIVE on the table, for a moment.
+Privilege: ownership of the partitioned table.';
 COMMENT ON ROUTINE architect.disable_audit IS
 'Stops recording a table''s changes. What was recorded stays in architect.audit_log.
 
