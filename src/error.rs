@@ -102,6 +102,12 @@ impl Error {
         }
     }
 
+    /// Raises it, where nobody is left to return it to.
+    pub fn raise(self) -> ! {
+        ErrorReport::from(self).report(PgLogLevel::ERROR);
+        unreachable!()
+    }
+
     /// The user or an administrator asked to stop: never to be taken for the failure of one step.
     pub fn is_cancel(&self) -> bool {
         matches!(

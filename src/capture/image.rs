@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::pg::encode::Oversize;
 use crate::pg::tuple::{Value, Values, same_image};
 use pgrx::prelude::*;
-use std::io::Write;
 
 /// Most bytes of one image. jsonb holds 2^28 - 1 bytes of values; the rest is room for markers.
 const LIMIT: usize = 250_000_000;
@@ -99,10 +98,6 @@ fn omit(plan: &Plan, column: usize, oversize: &Oversize, out: &mut Vec<u8>) -> R
         .detail(format!("The value has {} bytes; an image of a row of table {} may have {LIMIT}.", oversize.bytes, plan.table))
         .hint("Exclude the column from the audit, or audit the table with on_error => 'degrade' to record length and hash only."));
     }
-    let _ = write!(out, "{{\"architect_omitted\":{{\"bytes\":{},\"sha256\":\"", oversize.bytes);
-    for byte in oversize.sha256 {
-        let _ = write!(out, "{byte:02x}");
-    }
-    out.extend_from_slice(b"\"}}");
+    oversize.mark(out);
     Ok(())
 }

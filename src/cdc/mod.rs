@@ -3,6 +3,10 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `storage.rs` | the feed's tables, made on first use and owned by the extension's owner |
+//! | `event.rs` | what an event looks like as JSON, shared by the feed and the WAL path |
+//! | `decode/` | the WAL path: an output plugin for logical decoding |
 
+mod decode;
+mod event;
 #[allow(dead_code)] // Callers follow.
 pub mod storage;

@@ -61,6 +61,17 @@ pub struct Oversize {
     pub sha256: [u8; 32],
 }
 
+impl Oversize {
+    /// Appends what stands in for the value.
+    pub fn mark(&self, out: &mut Vec<u8>) {
+        let _ = write!(out, "{{\"architect_omitted\":{{\"bytes\":{},\"sha256\":\"", self.bytes);
+        for byte in self.sha256 {
+            let _ = write!(out, "{byte:02x}");
+        }
+        out.extend_from_slice(b"\"}}");
+    }
+}
+
 /// Encodes the columns of one relation.
 pub struct Encoder {
     kinds: Vec<Kind>,

@@ -26,8 +26,10 @@ pub(super) mod unguarded {
 
     unsafe extern "C-unwind" {
         // These raise no error.
+        pub fn GetDatabaseEncoding() -> std::ffi::c_int;
         pub fn GetCurrentCommandId(used: bool) -> pg_sys::CommandId;
         pub fn GetTopFullTransactionIdIfAny() -> pg_sys::FullTransactionId;
+        pub fn ReadNextFullTransactionId() -> pg_sys::FullTransactionId;
         pub fn TransactionIdIsCurrentTransactionId(xid: pg_sys::TransactionId) -> bool;
         pub fn HeapTupleHeaderGetCmin(tuple: pg_sys::HeapTupleHeader) -> pg_sys::CommandId;
         pub fn HeapTupleHeaderGetCmax(tuple: pg_sys::HeapTupleHeader) -> pg_sys::CommandId;

@@ -7,6 +7,7 @@ pub mod batches;
 pub mod cursor;
 pub mod datetime;
 pub mod datum;
+pub mod decode;
 pub mod encode;
 pub mod ffi;
 mod index_entries;

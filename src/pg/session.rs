@@ -56,6 +56,28 @@ pub fn database() -> pg_sys::Oid {
     unsafe { pg_sys::MyDatabaseId }
 }
 
+/// Name of the current database, in the server's encoding.
+pub fn database_name() -> Vec<u8> {
+    // SAFETY: returns null for an unknown OID, else a palloc'd copy.
+    unsafe {
+        let name = pg_sys::get_database_name(pg_sys::MyDatabaseId);
+        if name.is_null() { Vec::new() } else { std::ffi::CStr::from_ptr(name).to_bytes().to_vec() }
+    }
+}
+
+/// Whether the database does not know which encoding its texts are in.
+#[inline]
+pub fn is_sql_ascii() -> bool {
+    // SAFETY: reads backend-local state.
+    unsafe { super::ffi::unguarded::GetDatabaseEncoding() == pg_sys::pg_enc::PG_SQL_ASCII as i32 }
+}
+
+/// Whether bytes are text in the server's encoding.
+pub fn is_text(bytes: &[u8]) -> bool {
+    // SAFETY: reads so many bytes; with noError it raises none.
+    unsafe { pg_sys::pg_verifymbstr(bytes.as_ptr().cast(), bytes.len() as i32, true) }
+}
+
 /// Identifies the cluster; another after pg_restore or pg_upgrade, the same on a standby.
 pub fn system_identifier() -> String {
     // SAFETY: reads the control file as loaded at start.

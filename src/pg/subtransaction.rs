@@ -5,6 +5,17 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::panic::AssertUnwindSafe;
 
+/// Runs `work` and brings a PostgreSQL error back as a value, but nothing else: what `work` held stays held
+/// to the end of the (sub)transaction, which must not be relied upon to go on for long. Costs nothing
+/// while nothing fails.
+pub fn caught(work: impl FnOnce()) -> Result<()> {
+    let work = AssertUnwindSafe(|| {
+        work();
+        Ok(())
+    });
+    PgTryBuilder::new(work).catch_others(|caught| Err(caught.into())).execute()
+}
+
 /// Runs `work` in a subtransaction. If it fails, by result or by a PostgreSQL error, what it did is
 /// rolled back and the error comes back as a value.
 pub fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {

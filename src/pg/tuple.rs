@@ -41,6 +41,20 @@ impl Value {
         (!self.null).then(|| self.datum.value() as i64)
     }
 
+    /// Whether this, of a column of variable length, is a reference to a value stored out of line on disk:
+    /// not to be fetched where the row comes from the WAL, as the value may be gone.
+    #[inline]
+    pub fn is_on_disk(self, storage: Storage) -> bool {
+        // SAFETY: a complete varlena value inside a live tuple; of one stored elsewhere only the tag is read.
+        !self.null
+            && storage.length == -1
+            && unsafe {
+                let value = self.datum.cast_mut_ptr::<pg_sys::varlena>();
+                varlena::varatt_is_1b_e(value)
+                    && u32::from(varlena::vartag_external(value)) == pg_sys::vartag_external::VARTAG_ONDISK
+            }
+    }
+
     /// Whether this, of a text or varchar column, is stored as it is and is `text`.
     #[inline]
     pub fn is_plain_text(self, text: &str) -> bool {
