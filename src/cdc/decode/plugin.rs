@@ -345,6 +345,13 @@ impl Writer {
             pretty::indented(&self.line, &mut self.indented);
             sink.line(&self.indented);
         } else {
+            // A line break can only be white space in a json value, which is kept as it was written.
+            if self.line.contains(&b'\n') || self.line.contains(&b'\r') {
+                self.line
+                    .iter_mut()
+                    .filter(|byte| matches!(byte, b'\n' | b'\r'))
+                    .for_each(|byte| *byte = b' ');
+            }
             sink.line(&self.line);
         }
         for buffer in [&mut self.line, &mut self.indented] {
