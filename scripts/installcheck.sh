@@ -74,7 +74,8 @@ keep_results() {
 failures=
 database=contrib_regression
 options=()
-start_cluster main max_prepared_transactions=10 wal_level=logical
+use_stage
+start_cluster main max_prepared_transactions=10 wal_level=logical "$(plugin_setting)"
 drivers=$(dirname "$("$PG_CONFIG" --pgxs)")/../test
 
 mapfile -t regress < <(tests_in "$DBA_ROOT/tests/pg_regress/sql" sql)

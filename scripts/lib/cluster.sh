@@ -62,6 +62,16 @@ start_bench_cluster() {
     checkpoint_completion_target=0.9 autovacuum=off jit=off "$@"
 }
 
+# plugin_setting: what a server that names its output plugins needs to accept ours; nothing for an older one, which
+# would not know the setting. Takes a stage: use_stage.
+plugin_setting() {
+  if as_server "$DBA_BIN/postgres" --describe-config | grep '^output_plugin_libraries' >/dev/null; then
+    printf 'output_plugin_libraries=pgoutput, test_decoding, wal2json, %s\n' "$DBA_EXTENSION"
+  else
+    printf 'wal_level=logical\n'
+  fi
+}
+
 # start_standby NAME PRIMARY [setting=value]...: a streaming hot standby of a running cluster.
 start_standby() {
   local name=$1 primary=$2 dir
