@@ -105,6 +105,38 @@ COMMENT ON ROUTINE architect.capture_statistics IS
 
 Returns one row: relations with a plan, contexts, bytes of row buffers.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.create_monthly_partitions IS
+'Makes a table''s monthly partitions: the current month''s, those of the coming months and, if asked for,
+of past ones. Safe to call again at any time: what is there stays as it is.
+
+Arguments: parent, a table partitioned by range whose key''s leading column is a date, timestamp,
+timestamptz or uuid (version 7); ahead and back, how many months after and before the current one;
+since and until, wall clock times in timezone, instead of back and ahead: every month that has a part
+in it (until itself excluded); timezone, in which months begin and end: by default the session''s, or UTC
+if the partitions there are fit that and not the session''s; say it wherever sessions differ; privileges, whether new partitions get the parent''s privileges (not
+needed to use them through the parent); dry_run, to see the SQL.
+Returns one row for each month: created; exists; exists_irregular, held by partitions with other
+bounds; conflict, with the object in the way; failed, with the reason, also a WARNING; with dry_run
+would create, with the SQL. A month partly held gets partitions for the rest of it. A month after a gap
+gets the gap''s partitions too. Names are like table_p2026_11.
+Errors: 42501 not the owner; 42809 not partitioned by range, or by a key without months; 22023 an
+argument out of range; 55P03 the parent was locked by others for ten seconds.
+Lock: none if there is nothing to do. SHARE UPDATE EXCLUSIVE on the parent, until the transaction ends:
+readers and writers go on. SHARE ROW EXCLUSIVE on tables its foreign keys refer to, ACCESS EXCLUSIVE on
+a default partition. Waits 200 ms at a time. Privilege: ownership of the parent, and what its owner
+needs to create a table in its schema: partitions are made as the owner.';
+COMMENT ON ROUTINE architect.create_partitions IS
+'Makes a table''s partitions of any period.
+
+Arguments: parent; every, an interval of months, of days or of hours, such as ''1 day'', ''7 days'' (from
+Monday), ''3 months'', ''1 year'', ''6 hours'', for keys that say when; or step, for integer keys; ahead and
+back, how many after and before the current one: where now lies, or the highest row of an integer key;
+since and until, wall clock times in timezone, or from_value and to_value, numbers, instead; key_unit,
+for integer keys that count seconds (epoch_s), milliseconds (epoch_ms) or microseconds (epoch_us) since
+1970; timezone, privileges and dry_run as in create_monthly_partitions. Where the last partition is a
+whole period that begins elsewhere, on Sunday or on the 15th, it is gone on like that. Hours are real
+ones: a day of 25 has 25.
+Returns and errors as create_monthly_partitions. Lock and privilege: the same.';
 COMMENT ON ROUTINE architect.declare_column IS
 'Says what a column, or a path within a json column, holds of persons, and what happens to it.
 

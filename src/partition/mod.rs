@@ -10,15 +10,29 @@
 //! | `key.rs` | pure: what a partition key means |
 //! | `bound.rs` | pure: bounds as the catalogue prints them |
 //! | `name.rs` | pure: names of partitions |
+//! | `missing.rs` | pure: what of a stretch no partition holds |
 //! | `zone.rs` | time zones, by name |
+//! | `table.rs` | partitioned tables and their partitions, as the catalogue has them |
+//! | `layout.rs` | one table: its key, its grid, its partitions |
+//! | `template.rs` | what a new partition takes from the parent and the latest one |
+//! | `create.rs` | making partitions |
+//! | `locking.rs` | short waits for locks, retried |
+//! | `api.rs` | the SQL functions that make and show partitions |
 //! | `job/` | commands that must be at the top level, run by a background worker |
 //! | `online/` | procedures that change what is partitioned beside those who use it |
 
+mod api;
 pub mod bound;
 pub mod civil;
+pub mod create;
 pub mod job;
 pub mod key;
+pub mod layout;
+pub mod locking;
+pub mod missing;
 pub mod name;
 mod online;
 pub mod period;
+pub mod table;
+pub mod template;
 pub mod zone;

@@ -49,10 +49,10 @@ impl Procedure {
     /// Waits, holding neither locks nor a transaction id nor a snapshot, so that nobody waits for us; can
     /// be cancelled.
     pub fn sleep(&self, duration: std::time::Duration) {
-        // SAFETY: as in `transaction`; a function of one float8.
+        // SAFETY: as in `transaction`.
         unsafe {
             pg_sys::SPI_commit();
-            pgrx::direct_function_call_as_datum(pg_sys::pg_sleep, &[duration.as_secs_f64().into_datum()]);
+            sleep(duration);
             pg_sys::EnsurePortalSnapshotExists();
         }
     }
@@ -61,6 +61,14 @@ impl Procedure {
     pub fn argument<T: FromDatum>(fcinfo: pg_sys::FunctionCallInfo, position: usize) -> Option<T> {
         // SAFETY: PostgreSQL hands a valid fcinfo whose arguments are those the procedure was declared with.
         unsafe { pgrx::fcinfo::pg_getarg(fcinfo, position) }
+    }
+}
+
+/// Waits within a transaction; can be cancelled.
+pub fn sleep(duration: std::time::Duration) {
+    // SAFETY: a function of one float8.
+    unsafe {
+        pgrx::direct_function_call_as_datum(pg_sys::pg_sleep, &[duration.as_secs_f64().into_datum()]);
     }
 }
 

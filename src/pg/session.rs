@@ -98,6 +98,12 @@ pub fn application_name_into(into: &mut String) -> bool {
     true
 }
 
+/// The session's time zone, by name.
+pub fn time_zone() -> String {
+    // SAFETY: a backend-local variable; the name lives as long as the zone.
+    unsafe { super::lookup::string_from(pg_sys::pg_get_timezone_name(pg_sys::session_timezone)) }
+}
+
 /// Whether the session runs with session_replication_role = replica (logical apply, for one).
 pub fn is_replica_session() -> bool {
     // SAFETY: a backend-local variable.

@@ -1,0 +1,191 @@
+//! What a new partition takes from its parent, and from the latest partition where a partitioned table
+//! has nothing to take.
+
+use super::table::{Parent, Partition};
+use crate::error::Result;
+use crate::pg::{lookup, spi};
+use pgrx::pg_sys;
+use pgrx::spi::quote_identifier;
+
+/// How new partitions are made.
+#[derive(Debug, Clone, Default)]
+pub struct Template {
+    unlogged: bool,
+    access_method: Option<String>,
+    tablespace: Option<String>,
+    /// `name=value` and `toast.name=value`, rendered.
+    storage: Vec<String>,
+    row_security: bool,
+    force_row_security: bool,
+    /// FULL or NOTHING.
+    replica_identity: Option<&'static str>,
+    /// The parent's index whose counterpart identifies rows to replicas.
+    pub identity_index: Option<pg_sys::Oid>,
+    /// GRANT and ALTER PUBLICATION statements: what stands before and after the partition's name.
+    grants: Vec<(String, String)>,
+    publications: Vec<(String, String)>,
+    /// The latest partition, where it is partitioned itself.
+    pub divided_like: Option<pg_sys::Oid>,
+}
+
+impl Template {
+    pub fn of(parent: &Parent, latest: Option<&Partition>, privileges: bool) -> Result<Self> {
+        let sibling = latest.map_or(pg_sys::InvalidOid, |partition| partition.oid);
+        let rows = spi::read_now(
+            "SELECT coalesce(s.relpersistence = 'u', false), m.amname::text, t.spcname::text, s.reloptions,
+                    (SELECT x.reloptions FROM pg_class x WHERE x.oid = s.reltoastrelid),
+                    p.relrowsecurity, p.relforcerowsecurity,
+                    CASE WHEN p.relreplident = 'd' THEN coalesce(s.relreplident, 'd') ELSE p.relreplident END,
+                    coalesce(
+                        (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = p.oid AND i.indisreplident),
+                        (SELECT h.inhparent FROM pg_index i JOIN pg_inherits h ON h.inhrelid = i.indexrelid
+                          WHERE i.indrelid = s.oid AND i.indisreplident)),
+                    s.relkind = 'p'
+               FROM pg_class p
+               LEFT JOIN pg_class s ON s.oid = $2
+               LEFT JOIN pg_am m ON m.oid = p.relam
+               LEFT JOIN pg_tablespace t ON t.oid = p.reltablespace
+              WHERE p.oid = $1",
+            &[parent.oid.into(), sibling.into()],
+            |row| {
+                let identity = row.get::<i8>(8)?.map_or(b'd', |kind| kind as u8);
+                let mut storage: Vec<String> = row
+                    .get::<Vec<String>>(4)?
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|o| option("", o))
+                    .collect();
+                let toast = row.get::<Vec<String>>(5)?.unwrap_or_default();
+                storage.extend(toast.iter().filter_map(|o| option("toast.", o)));
+                Ok(Self {
+                    unlogged: row.get(1)?.unwrap_or_default(),
+                    access_method: row.get(2)?,
+                    tablespace: row.get(3)?,
+                    storage,
+                    row_security: row.get(6)?.unwrap_or_default(),
+                    force_row_security: row.get(7)?.unwrap_or_default(),
+                    replica_identity: match identity {
+                        b'f' => Some("FULL"),
+                        b'n' => Some("NOTHING"),
+                        _ => None,
+                    },
+                    identity_index: if identity == b'i' { row.get(9)? } else { None },
+                    divided_like: row.get::<bool>(10)?.unwrap_or_default().then_some(sibling),
+                    ..Self::default()
+                })
+            },
+        )?;
+        let mut template = rows.into_iter().next().unwrap_or_default();
+        if privileges {
+            template.grants = grants(parent.oid)?;
+        }
+        template.publications = publications(sibling)?;
+        Ok(template)
+    }
+
+    /// The statement that makes a table to become a partition. Not IDENTITY, which it gets from the parent,
+    /// and no foreign keys and indexes, which attaching makes.
+    #[must_use]
+    pub fn create(&self, parent: &str, child: &str, divided_by: Option<&str>) -> String {
+        let mut sql = format!(
+            "CREATE {}TABLE {child} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED \
+             INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING STATISTICS INCLUDING COMMENTS)",
+            if self.unlogged { "UNLOGGED " } else { "" }
+        );
+        if let Some(key) = divided_by {
+            sql += &format!(" PARTITION BY {key}");
+        } else {
+            if let Some(method) = &self.access_method {
+                sql += &format!(" USING {}", quote_identifier(method));
+            }
+            if !self.storage.is_empty() {
+                sql += &format!(" WITH ({})", self.storage.join(", "));
+            }
+        }
+        if let Some(tablespace) = &self.tablespace {
+            sql += &format!(" TABLESPACE {}", quote_identifier(tablespace));
+        }
+        sql
+    }
+
+    /// What else is done to it before it is attached.
+    #[must_use]
+    pub fn before_attaching(&self, child: &str) -> Vec<String> {
+        let mut sql = Vec::new();
+        if let Some(identity) = self.replica_identity {
+            sql.push(format!("ALTER TABLE {child} REPLICA IDENTITY {identity}"));
+        }
+        if self.row_security {
+            sql.push(format!("ALTER TABLE {child} ENABLE ROW LEVEL SECURITY"));
+        }
+        if self.force_row_security {
+            sql.push(format!("ALTER TABLE {child} FORCE ROW LEVEL SECURITY"));
+        }
+        sql.extend(self.grants.iter().map(|(before, after)| format!("{before}{child}{after}")));
+        sql
+    }
+
+    /// What is done once it is, and may fail without harm: a publication may belong to somebody else.
+    #[must_use]
+    pub fn after_attaching(&self, child: &str) -> Vec<String> {
+        self.publications.iter().map(|(before, after)| format!("{before}{child}{after}")).collect()
+    }
+}
+
+/// `name=value` as it stands in WITH (...); none for what nobody could set.
+fn option(prefix: &str, option: &str) -> Option<String> {
+    let (name, value) = option.split_once('=')?;
+    Some(format!("{prefix}{} = {}", quote_identifier(name), pgrx::spi::quote_literal(value)))
+}
+
+/// The parent's privileges, of the table and of its columns, as statements.
+fn grants(parent: pg_sys::Oid) -> Result<Vec<(String, String)>> {
+    spi::read_now(
+        "SELECT format('GRANT %s%s ON TABLE ', g.privilege, g.columns),
+                format(' TO %s%s', CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
+                       CASE WHEN g.grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+           FROM (SELECT a.privilege_type, '', a.grantee, a.is_grantable, c.relowner
+                   FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a WHERE c.oid = $1
+                  UNION ALL
+                 SELECT a.privilege_type, format(' (%I)', t.attname), a.grantee, a.is_grantable, c.relowner
+                   FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid CROSS JOIN LATERAL aclexplode(t.attacl) a
+                  WHERE t.attrelid = $1 AND NOT t.attisdropped) g (privilege, columns, grantee, grantable, owner)
+          WHERE g.grantee <> g.owner
+          ORDER BY 2, 1",
+        &[parent.into()],
+        |row| Ok((row.get(1)?.unwrap_or_default(), row.get(2)?.unwrap_or_default())),
+    )
+}
+
+/// Publications the latest partition is in by its own name, with its columns and rows.
+fn publications(sibling: pg_sys::Oid) -> Result<Vec<(String, String)>> {
+    let fifteen = if cfg!(feature = "pg14") {
+        "'', ''"
+    } else {
+        "coalesce(' (' || (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+                            WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::int2[])) || ')', ''),
+         coalesce(' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')', '')"
+    };
+    spi::read_now(
+        &format!(
+            "SELECT format('ALTER PUBLICATION %I ADD TABLE ', p.pubname), {fifteen}
+               FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+              WHERE r.prrelid = $1 AND NOT p.puballtables ORDER BY p.pubname"
+        ),
+        &[sibling.into()],
+        |row| {
+            let part = |i| row.get::<String>(i).map(Option::unwrap_or_default);
+            Ok((part(1)?, part(2)? + &part(3)?))
+        },
+    )
+}
+
+/// The counterpart, in a partition, of one of its parent's indexes.
+pub fn index_of(partition: pg_sys::Oid, parents_index: pg_sys::Oid) -> Option<String> {
+    let index = spi::read_one_now::<pg_sys::Oid>(
+        "SELECT i.indexrelid FROM pg_index i JOIN pg_inherits h ON h.inhrelid = i.indexrelid
+          WHERE i.indrelid = $1 AND h.inhparent = $2",
+        &[partition.into(), parents_index.into()],
+    )?;
+    lookup::relation_name(index)
+}
