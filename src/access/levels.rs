@@ -14,6 +14,7 @@ pub enum Level {
 }
 
 const READER: &[&str] = &[
+    "advise_partitioning",
     "architect_version",
     "audit_as_of",
     "audit_coverage",
@@ -21,12 +22,18 @@ const READER: &[&str] = &[
     "audit_history_by_name",
     "capture_statistics",
     "maintenance_log",
-    "updated_at_statistics",
     "maintenance_status",
+    "partition_health",
+    "partition_holds",
+    "partition_list",
+    "partition_log",
+    "partition_plan",
+    "partition_policies",
     "privacy_columns",
     "privacy_decisions",
     "privacy_edges",
     "privacy_subjects",
+    "updated_at_statistics",
     "updated_at_tables",
     "verify_audit_log",
 ];
@@ -34,6 +41,8 @@ const READER: &[&str] = &[
 const OPERATOR: &[&str] = &[
     "add_standard_columns",
     "capture",
+    "create_monthly_partitions",
+    "create_partitions",
     "declare_column",
     "declare_edge",
     "declare_subject",
@@ -44,11 +53,18 @@ const OPERATOR: &[&str] = &[
     "enable_audit",
     "enable_audit_schema",
     "enable_updated_at",
+    "hold_partition",
+    "import_pg_partman",
+    "maintain_partitions",
+    "manage_partitions",
+    "release_partition",
     "remove_standard_columns",
+    "retain_partitions",
     "revert_changes",
     "undeclare_column",
     "undeclare_edge",
     "undeclare_subject",
+    "unmanage_partitions",
 ];
 
 impl Level {

@@ -3,7 +3,7 @@
 use super::create::{self, Row};
 use super::layout::{Layout, Shape};
 use super::period::Period;
-use super::table;
+use super::{policy, table};
 use crate::error::{self, Error};
 use crate::pg::security;
 use pgrx::PgRelation;
@@ -125,7 +125,7 @@ fn create_partitions(
     ErrorReport,
 > {
     let wanted = Wanted {
-        period: period(every, step)?,
+        period: policy::period(every, step)?,
         unit: key_unit.map(str::to_owned),
         ahead,
         back,
@@ -138,20 +138,6 @@ fn create_partitions(
         dry_run,
     };
     Ok(TableIterator::new(made(parent, &wanted)?))
-}
-
-/// An interval or a step as a period.
-pub fn period(every: Option<Interval>, step: Option<i64>) -> error::Result<Period> {
-    let period = match (every, step) {
-        (Some(every), None) => Period::from_interval(every.months(), every.days(), every.micros()),
-        (None, Some(step)) => Period::from_step(step),
-        _ => Err("Give either every, an interval, or step, a number."),
-    };
-    period.map_err(|why| {
-        Error::invalid_parameter("invalid period")
-            .detail(why)
-            .hint("Give every => '1 month', '7 days' or '6 hours'; or step => 1000000.")
-    })
 }
 
 type Made = (String, String, String, String, String);

@@ -98,10 +98,10 @@ impl Division<'_> {
 }
 
 fn push(pieces: &mut Vec<Piece>, low: &Bound, high: &Bound) {
-    if let (Edge::At(from), Edge::At(to)) = (low.edge, high.edge) {
-        if from < to {
-            pieces.push(Piece { low: low.clone(), high: high.clone(), from, to });
-        }
+    if let (Edge::At(from), Edge::At(to)) = (low.edge, high.edge)
+        && from < to
+    {
+        pieces.push(Piece { low: low.clone(), high: high.clone(), from, to });
     }
 }
 

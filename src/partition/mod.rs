@@ -16,6 +16,7 @@
 //! | `layout.rs` | one table: its key, its grid, its partitions |
 //! | `template.rs` | what a new partition takes from the parent and the latest one |
 //! | `create.rs` | making partitions |
+//! | `policy.rs` | what is to be done about a table: stored, read |
 //! | `locking.rs` | short waits for locks, retried |
 //! | `api.rs` | the SQL functions that make and show partitions |
 //! | `job/` | commands that must be at the top level, run by a background worker |
@@ -33,6 +34,7 @@ pub mod missing;
 pub mod name;
 mod online;
 pub mod period;
+pub mod policy;
 pub mod table;
 pub mod template;
 pub mod zone;
