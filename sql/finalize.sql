@@ -295,6 +295,37 @@ admin (all functions, among them maintenance and seals). No level lets a role wr
 Returns one row for each privilege granted.
 Errors: 42704 no such role; 22023 no such level; 42501 not allowed to grant.
 Lock: none. Privilege: of the extension''s owner, or a superuser.';
+COMMENT ON ROUTINE architect.import_snapshot IS
+'Keeps a standby''s counters, so that an index used there is not taken for unused.
+
+Arguments: node_name, what the standby is called, the same each time; figures, the result of
+statistics_figures() on the standby.
+Returns one row as take_snapshot(), none where figures of that time or later are there already.
+Errors: 22023 figures of another cluster or database, or of a server that is not a standby.
+Lock: none. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.index_usage IS
+'How much each index is used, and over what time that is known. The view index_usage is its answer for
+30 days.
+
+Arguments: evidence, how far to look back. Without snapshots figures reach back to the last reset of
+statistics and no further; with them (take_snapshot) to the snapshot before that time.
+Returns one row for each index, the least used first; a partitioned table''s index stands for those of
+its partitions. method; enforces, what else it is for than queries; scans, entries read and rows fetched
+in that time on this server, standby_scans on standbys whose figures were imported; scans_per_day, of
+all; category: UNUSED (no scan), RARELY_USED (less than one a day), OCCASIONALLY_USED (less than 100 a
+day) or FREQUENTLY_USED; evidence_since and evidence_days, the time the scans were counted in; last_used,
+a time since when no use is known (exact on PostgreSQL 16 and newer); size_bytes; basis, what the
+figures rest on.
+Lock: none; sizes are those of the last VACUUM where somebody holds the index exclusively. Privilege:
+EXECUTE; shows indexes of tables the caller may read, all of them to members of pg_read_all_stats.';
+COMMENT ON ROUTINE architect.invalid_indexes IS
+'Indexes that PostgreSQL does not use because they are not valid.
+
+Returns: finding, building (some session holds the table as one that builds an index does: no fix yet),
+failed (CREATE INDEX CONCURRENTLY did not finish; the fix builds it anew), leftover (another index does
+its work; the fix drops it) or incomplete (the index of a partitioned table, some of whose partitions
+have none attached; the fix makes and attaches them); reason; fix and undo.
+Lock and privilege: as index_usage().';
 COMMENT ON ROUTINE architect.maintenance_log IS
 'What the last runs of run_maintenance() did, the latest first.
 
@@ -333,6 +364,20 @@ COMMENT ON ROUTINE architect.privacy_subjects IS
 'The kinds of persons that were declared.
 
 Returns one row for each. Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.redundant_indexes IS
+'Indexes that another index of the same table makes redundant.
+
+Arguments: include_kept, whether to show also those that must stay.
+An index is redundant by another of the same kind that is valid, has the same predicate, has its columns
+(or expressions) first, with the same operator classes, their options and collations, in the same order
+or all in the opposite one, and has its included columns; of GIN and BRIN, that has its columns anywhere.
+A unique one is redundant only by one that is unique in the same columns, as soon and with the same view
+of nulls.
+Returns: kind, duplicate, reversed, prefix or subset; made_redundant_by, an index that stays; scans
+since statistics began; verdict ''drop'', with the statement that drops it and the one that makes it
+again, or ''keep'', where it enforces a constraint or serves a foreign key, replica identity, clustering or
+an extension; reason. A partitioned table''s index stands for those of its partitions.
+Lock and privilege: as index_usage().';
 COMMENT ON ROUTINE architect.remove_standard_columns IS
 'Stops keeping every column of a table that add_standard_columns or enable_updated_at keeps.
 
@@ -427,6 +472,21 @@ Arguments: subject, as it was passed to encrypt_pii().
 Returns one row: object_name, action (shredded, or skipped where there was no key) and detail.
 Errors: 22023 empty subject; 55000 and F0000 as encrypt_pii. Lock: row locks on the keys.
 Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.statistics_figures IS
+'The present counters of indexes as a document, to be taken from a standby to its primary.
+
+Returns jsonb: when it was taken, since when the counters count, of which cluster and database, and of
+each index its number, name and counters; nothing of any row or statement.
+Lock: none. Privilege: EXECUTE; shows indexes of tables the caller may read, all of them to members of
+pg_read_all_stats. Works on a standby.';
+COMMENT ON ROUTINE architect.take_snapshot IS
+'Keeps the counters of all indexes, and of the statements that take the most time, so that the use of an
+index is known over a stated time and survives a reset of statistics. run_maintenance() does it too.
+
+Returns one row: node, ''primary''; taken_at; stats_since, since when the counters count; indexes looked
+at; changed, how many of them were not as they were at the last snapshot and took a row; statements
+kept. Figures are kept for 400 days.
+Errors: 25006 on a standby. Lock: none. Privilege: EXECUTE; it reads as the extension''s owner.';
 COMMENT ON ROUTINE architect.undeclare_column IS
 'Takes back declare_column.
 
@@ -442,6 +502,32 @@ COMMENT ON ROUTINE architect.undeclare_subject IS
 
 Returns one row: undeclared or skipped. Errors: 42704 no such subject type; 42501 not the owner.
 Lock: none. Privilege: ownership of the table.';
+COMMENT ON ROUTINE architect.unindexed_foreign_keys IS
+'Foreign keys that no index of the referencing table serves: each delete of a referenced row, and each
+update of its key, reads that table whole, holding its locks meanwhile.
+
+A key is served by an index that is valid, that begins with the key''s columns in any order, compares
+with the key''s operators and collations, and is not partial (or only by what holds wherever the columns
+are not null). Included columns, BRIN, and hash indexes for several columns do not serve it.
+Returns one row for each set of columns: constraint_names, the keys of these columns; finding: missing,
+covered_partially (an index begins with some of the columns), partial_index, invalid_index,
+other_operators, not_first, or some_partitions_missing; priority HIGH where the table is large and
+referenced rows are deleted, LOW where it is small; table_bytes; referenced_changes, rows of the
+referenced tables deleted or updated since statistics began; reason; fix and undo. A partitioned table''s
+key is reported once, with the statements for each partition.
+Lock: none. Privilege: EXECUTE; shows tables the caller may read, all of them to members of
+pg_read_all_stats.';
+COMMENT ON ROUTINE architect.unused_indexes IS
+'Indexes that no query has used for a stated time, on this server and on its standbys.
+
+Arguments: unused_for, how long; include_kept, whether to show also those that must stay;
+ignore_standbys, whether to judge by this server alone although standbys are connected.
+Returns: verdict ''drop'', with the statement that drops the index and the one that makes it again;
+''wait'', where no scan was seen but not long enough, or not on all connected standbys; ''keep'', where it
+enforces or serves something: a constraint, uniqueness, a foreign key, replica identity, clustering, an
+extension; reason; evidence_since and evidence_days, how long it was observed. A partitioned table''s
+index stands for those of its partitions. An index that is not valid is in invalid_indexes().
+Lock and privilege: as index_usage().';
 COMMENT ON ROUTINE architect.updated_at_statistics IS
 'What the updated_at trigger remembers in this session: none of it grows with the rows updated.
 

@@ -16,6 +16,7 @@ mod catalog;
 mod cdc;
 mod error;
 mod guc;
+mod index;
 mod maintenance;
 #[allow(dead_code)]
 mod partition;
@@ -33,6 +34,7 @@ extension_sql_file!("../sql/updated_at.sql", name = "updated_at", requires = ["s
 extension_sql_file!("../sql/maintenance.sql", name = "maintenance", requires = ["schema"]);
 extension_sql_file!("../sql/partition_job.sql", name = "partition_job", requires = ["schema"]);
 extension_sql_file!("../sql/audit_using.sql", name = "audit_using", requires = ["capture"]);
+extension_sql_file!("../sql/index.sql", name = "index", requires = ["schema"]);
 
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 

@@ -89,7 +89,8 @@ fn change(
         &[],
         |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())),
     )?;
-    let mut objects = vec![("SCHEMA architect".to_owned(), "USAGE")];
+    let mut objects =
+        vec![("SCHEMA architect".to_owned(), "USAGE"), ("TABLE architect.index_usage".to_owned(), "SELECT")];
     if crate::capture::policy::storage_exists() {
         objects.push(("TABLE architect.audit_log".to_owned(), "SELECT"));
     }

@@ -22,4 +22,4 @@ pub struct Step {
 }
 
 /// What each capability has registered, in the order it is run.
-const CAPABILITIES: &[&[Step]] = &[crate::audit::maintain::STEPS];
+const CAPABILITIES: &[&[Step]] = &[crate::audit::maintain::STEPS, crate::index::snapshot::STEPS];

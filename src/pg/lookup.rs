@@ -78,6 +78,12 @@ pub fn relation_schema(relid: pg_sys::Oid) -> Option<String> {
     schema_name(valid(unsafe { pg_sys::get_rel_namespace(relid) })?)
 }
 
+/// The schema a relation is in; InvalidOid for an unknown relation.
+pub fn schema_of(relid: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: returns InvalidOid for an unknown OID, never an error.
+    unsafe { pg_sys::get_rel_namespace(relid) }
+}
+
 /// A schema's name, none where it does not exist.
 pub fn schema_name(schema: pg_sys::Oid) -> Option<String> {
     // SAFETY: returns null for an unknown OID, else a palloc'd copy.
@@ -107,6 +113,53 @@ pub fn qualify(schema: &str, name: &str) -> String {
 pub fn equality_operator(type_oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
     // SAFETY: a look-up about an existing type; the entry lives as long as the session.
     valid(unsafe { (*pg_sys::lookup_type_cache(type_oid, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr })
+}
+
+/// Bytes of a relation's main fork, none where somebody holds it so that asking would mean waiting.
+pub fn relation_size(relid: pg_sys::Oid) -> Option<i64> {
+    let mode = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+    // SAFETY: a lock by number, given back below; a function of an OID and a text, which answers null for
+    // a relation that has gone.
+    unsafe {
+        if !pg_sys::ConditionalLockRelationOid(relid, mode) {
+            return None;
+        }
+        let fork = pgrx::IntoDatum::into_datum("main");
+        let size = pgrx::direct_function_call::<i64>(pg_sys::pg_relation_size, &[Some(relid.into()), fork]);
+        pg_sys::UnlockRelationOid(relid, mode);
+        size
+    }
+}
+
+/// The statement that makes an index, its tablespace included.
+pub fn index_definition(index: pg_sys::Oid) -> String {
+    // SAFETY: an index that the catalogue showed a moment ago; an error otherwise. A palloc'd string.
+    unsafe { string_from(pg_sys::pg_get_indexdef_string(index)) }
+}
+
+/// Whether an operator or its commutator belongs to an operator family.
+pub fn in_operator_family(operator: pg_sys::Oid, family: pg_sys::Oid) -> bool {
+    // SAFETY: syscache look-ups; unknown OIDs are in no family and have no commutator.
+    unsafe {
+        pg_sys::op_in_opfamily(operator, family)
+            || valid(pg_sys::get_commutator(operator)).is_some_and(|c| pg_sys::op_in_opfamily(c, family))
+    }
+}
+
+/// A name PostgreSQL would choose for a new relation, free in its schema.
+pub fn free_name(table: &str, columns: &str, label: &str, schema: pg_sys::Oid) -> String {
+    let c = |text: &str| CString::new(text).unwrap_or_default();
+    let (table, columns, label) = (c(table), c(columns), c(label));
+    // SAFETY: three strings and a schema; looks at pg_class; a palloc'd string.
+    unsafe {
+        string_from(pg_sys::ChooseRelationName(
+            table.as_ptr(),
+            columns.as_ptr(),
+            label.as_ptr(),
+            schema,
+            false,
+        ))
+    }
 }
 
 fn valid(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {

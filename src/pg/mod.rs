@@ -9,6 +9,7 @@ pub mod datetime;
 pub mod datum;
 pub mod decode;
 pub mod encode;
+pub mod expression;
 pub mod ffi;
 mod index_entries;
 pub mod invalidation;

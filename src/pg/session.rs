@@ -46,6 +46,12 @@ pub fn command_id() -> u32 {
     unsafe { super::ffi::unguarded::GetCurrentCommandId(false) }
 }
 
+/// Whether this server is a standby, or still replaying its log.
+pub fn in_recovery() -> bool {
+    // SAFETY: reads shared state.
+    unsafe { pg_sys::RecoveryInProgress() }
+}
+
 pub fn backend_pid() -> i32 {
     // SAFETY: a backend-local variable.
     unsafe { pg_sys::MyProcPid }

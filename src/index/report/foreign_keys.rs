@@ -1,0 +1,218 @@
+//! Foreign keys without an index: each delete or key update of a referenced row searches the whole table.
+
+use crate::catalog::foreign_key::{self, Column, ForeignKey, Holder};
+use crate::catalog::index::{self, Index};
+use crate::error::Result;
+use crate::index::lint::cover::{Cover, Operators, cover};
+use crate::index::statement::NewIndex;
+use crate::pg::{expression, lookup};
+use pgrx::pg_sys;
+use std::collections::HashMap;
+
+pub struct Finding {
+    pub table: String,
+    /// Foreign keys of these columns.
+    pub constraints: Vec<String>,
+    pub columns: Vec<String>,
+    pub referenced: String,
+    pub finding: &'static str,
+    pub priority: &'static str,
+    pub table_bytes: i64,
+    pub referenced_changes: i64,
+    pub reason: String,
+    pub fix: String,
+    pub undo: String,
+}
+
+/// What the catalogue knows of operators.
+pub struct Catalogue;
+
+impl Operators for Catalogue {
+    fn in_family(&self, operator: pg_sys::Oid, family: pg_sys::Oid) -> bool {
+        lookup::in_operator_family(operator, family)
+    }
+
+    fn predicate_follows(&self, index: &Index, columns: &[Column]) -> bool {
+        let columns: Vec<_> = columns.iter().map(|c| (c.number, c.type_oid, c.typmod, c.collation)).collect();
+        index
+            .predicate_tree
+            .as_deref()
+            .is_some_and(|stored| expression::follows_from_not_null(stored, &columns))
+    }
+}
+
+pub fn findings() -> Result<Vec<Finding>> {
+    let indexes = index::all()?;
+    let mut by_table: HashMap<pg_sys::Oid, Vec<&Index>> = HashMap::new();
+    for index in &indexes {
+        by_table.entry(index.table).or_default().push(index);
+    }
+    let mut taken = Vec::new();
+    let mut found: Vec<Finding> = Vec::new();
+    for key in foreign_key::all()? {
+        let Some(missing) = Missing::of(&key, &by_table) else { continue };
+        let referenced = lookup::qualified_name(key.referenced).unwrap_or_default();
+        let table = lookup::qualify(&key.schema, &key.table_name);
+        // One index serves all the keys of these columns.
+        if let Some(same) = found.iter_mut().find(|f| f.table == table && same_set(&f.columns, &key.columns))
+        {
+            same.constraints.push(key.name.clone());
+            same.referenced = format!("{}, {referenced}", same.referenced);
+            same.referenced_changes += key.referenced_deletes + key.referenced_updates;
+            continue;
+        }
+        let (fix, undo) = missing.statements(&key, &mut taken);
+        found.push(Finding {
+            finding: missing.finding(&key),
+            priority: missing.priority(&key),
+            table_bytes: missing.bytes(),
+            referenced_changes: key.referenced_deletes + key.referenced_updates,
+            reason: missing.reason(&key),
+            constraints: vec![key.name.clone()],
+            columns: key.columns.clone(),
+            table,
+            referenced,
+            fix,
+            undo,
+        });
+    }
+    let rank = |priority| ["HIGH", "MEDIUM", "LOW"].iter().position(|p| *p == priority);
+    found.sort_by_key(|f| (rank(f.priority), std::cmp::Reverse(f.table_bytes)));
+    Ok(found)
+}
+
+fn same_set(a: &[String], b: &[String]) -> bool {
+    a.len() == b.len() && a.iter().all(|column| b.contains(column))
+}
+
+/// Indexes by oid that serve a foreign key, and are the only one that does on some table.
+pub fn sole_covers(indexes: &[Index]) -> Result<HashMap<pg_sys::Oid, String>> {
+    let mut sole = HashMap::new();
+    for key in foreign_key::all()? {
+        for holder in &key.holders {
+            let mut serving = indexes
+                .iter()
+                .filter(|i| i.table == holder.table && cover(&holder.columns, i, &Catalogue) == Cover::Full);
+            if let (Some(only), None) = (serving.next(), serving.next()) {
+                sole.entry(only.oid).or_insert_with(|| key.name.clone());
+            }
+        }
+    }
+    Ok(sole)
+}
+
+/// The tables that hold rows of a key and have no index that serves it, each with the best it has.
+struct Missing<'a> {
+    without: Vec<(&'a Holder, Cover, Option<&'a Index>)>,
+}
+
+impl<'a> Missing<'a> {
+    fn of(key: &'a ForeignKey, by_table: &HashMap<pg_sys::Oid, Vec<&'a Index>>) -> Option<Self> {
+        let without: Vec<_> = key
+            .holders
+            .iter()
+            .filter_map(|holder| {
+                let indexes = by_table.get(&holder.table).map(Vec::as_slice).unwrap_or_default();
+                let best = indexes
+                    .iter()
+                    .map(|&index| (cover(&holder.columns, index, &Catalogue), index))
+                    .min_by_key(|(cover, _)| *cover);
+                match best {
+                    Some((Cover::Full, _)) => None,
+                    Some((cover, index)) => Some((holder, cover, Some(index))),
+                    None => Some((holder, Cover::None, None)),
+                }
+            })
+            .collect();
+        (!without.is_empty()).then_some(Self { without })
+    }
+
+    /// The nearest an index comes on the table that is worst off.
+    fn worst(&self) -> (Cover, Option<&'a Index>) {
+        self.without
+            .iter()
+            .map(|&(_, cover, index)| (cover, index))
+            .max_by_key(|(cover, _)| *cover)
+            .unwrap_or((Cover::None, None))
+    }
+
+    fn finding(&self, key: &ForeignKey) -> &'static str {
+        if self.without.len() < key.holders.len() {
+            return "some_partitions_missing";
+        }
+        match self.worst().0 {
+            Cover::SomeColumns => "covered_partially",
+            Cover::Partial => "partial_index",
+            Cover::Invalid => "invalid_index",
+            Cover::OtherOperators => "other_operators",
+            Cover::NotFirst => "not_first",
+            Cover::Full | Cover::None => "missing",
+        }
+    }
+
+    fn bytes(&self) -> i64 {
+        self.without.iter().map(|(holder, _, _)| holder.size()).sum()
+    }
+
+    /// A search of a whole table costs its size each time a referenced row goes.
+    fn priority(&self, key: &ForeignKey) -> &'static str {
+        let megabytes = self.bytes() / (1024 * 1024);
+        let changes = key.referenced_deletes + key.referenced_updates;
+        if megabytes >= 8 && key.referenced_deletes > 0 {
+            "HIGH"
+        } else if megabytes >= 8 || changes > 0 && megabytes >= 1 {
+            "MEDIUM"
+        } else {
+            "LOW"
+        }
+    }
+
+    fn reason(&self, key: &ForeignKey) -> String {
+        let action = match key.on_delete {
+            'c' => "deletes the rows it finds",
+            'n' | 'd' => "updates the rows it finds",
+            _ => "looks for a row",
+        };
+        let mut reason = format!("each delete of a referenced row {action} by reading the whole table");
+        let (cover, index) = self.worst();
+        if let Some(near) = index.and_then(|index| cover.explain(&index.qualified_name())) {
+            reason = format!("{reason}; {near}");
+        }
+        if self.without.len() < key.holders.len() {
+            reason =
+                format!("{reason}; {} of {} partitions have none", self.without.len(), key.holders.len());
+        }
+        if key.referenced_deletes + key.referenced_updates == 0 {
+            reason += "; no referenced row was deleted or updated since statistics began";
+        }
+        reason
+    }
+
+    fn statements(&self, key: &ForeignKey, taken: &mut Vec<String>) -> (String, String) {
+        if let (Cover::Invalid, Some(index), 1) = (self.worst().0, self.worst().1, self.without.len())
+            && !key.partitioned
+        {
+            return (crate::index::statement::rebuild(index), String::new());
+        }
+        let top = NewIndex::named(&key.schema, &key.table_name, &key.columns, key.table, taken);
+        if !key.partitioned {
+            return (top.create(), top.drop());
+        }
+        // Without stopping writes: the top alone, each partition's concurrently, then together. Indexes
+        // that partitions have already are made part of it where they match.
+        let mut lines = vec![top.create_only()];
+        for holder in &key.holders {
+            let (schema, name) = (lookup::relation_schema(holder.table), lookup::relation_name(holder.table));
+            let (Some(schema), Some(name)) = (schema, name) else { continue };
+            let columns: Vec<String> = holder
+                .columns
+                .iter()
+                .filter_map(|c| lookup::attribute_name(holder.table, c.number))
+                .collect();
+            let part = NewIndex::named(&schema, &name, &columns, holder.table, taken);
+            lines.push(part.create());
+            lines.push(top.attach(&part));
+        }
+        (lines.join("\n"), top.drop_partitioned())
+    }
+}

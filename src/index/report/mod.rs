@@ -1,0 +1,17 @@
+//! The catalogue reports. Each runs as its caller and speaks only of tables the caller may know of.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `usage.rs` | how much each index is used, and over what time that is known |
+//! | `unused.rs` | indexes not used for a stated time |
+//! | `redundant.rs` | indexes that others make redundant |
+//! | `foreign_keys.rs` | foreign keys whose checks search a whole table |
+//! | `invalid.rs` | indexes that cannot be used |
+//! | `api.rs` | the SQL functions |
+
+mod api;
+mod foreign_keys;
+mod invalid;
+mod redundant;
+mod unused;
+mod usage;
