@@ -24,6 +24,14 @@ GRANT EXECUTE ON FUNCTION architect.capture(), architect.stamp_row() TO PUBLIC;
 
 -- The docstrings of the functions, so that \df+ is a manual: written by scripts/comments.
 -- BEGIN generated comments
+COMMENT ON ROUTINE architect.accept_discovery IS
+'Declares what discover_pii() found, as declare_column() would.
+
+Arguments: finding_ids (null: every finding of at least min_confidence); min_confidence.
+Returns one row for each: finding_id, object_name, action (declared, changed, exists, or refused with the
+reason in detail).
+Errors: 42704 no such finding; 55000 nothing was ever discovered. Lock: none. Privilege: ownership of the
+tables; others are refused.';
 COMMENT ON ROUTINE architect.add_standard_columns IS
 'Adds the usual columns to a table where they are missing, and keeps them: created_at, updated_at
 (timestamptz), created_by, updated_by (text: architect.actor, else the session''s role) and version
@@ -223,6 +231,20 @@ nothing was enabled.
 Errors: 42501 not the owner; 2BP01 a column to drop that other objects depend on.
 Lock: ACCESS EXCLUSIVE on the table and its partitions; none if there is nothing to do. Privilege:
 ownership of the table.';
+COMMENT ON ROUTINE architect.discover_pii IS
+'Finds columns, and paths within json columns, that hold personal data.
+
+Judges names of tables and columns in several languages, types, sampled values (with the check digits of
+cards, IBANs and national identifiers) and neighbouring columns. Prints and keeps no values. Tables are read
+as their owner, under restrictions, so that nothing attached to them runs as the caller; a table the caller
+may not read, or that the time does not suffice for, is judged by names and says so.
+Arguments: schemas (null: all but the system''s); sample_rows of each table; time_budget, after which no more
+tables are read; min_confidence, between 0 and 1, of what is returned.
+Returns one row for each finding: finding_id for accept_discovery (null in a read-only transaction),
+schema_name, table_name, column_name, json_path ([] stands for the elements of an array), category,
+confidence, evidence and proposed_action. Findings are proposals: a person decides.
+Errors: 22023 sample_rows, time_budget or min_confidence out of range. Lock: ACCESS SHARE on each table.
+Privilege: EXECUTE, and SELECT on the tables.';
 COMMENT ON ROUTINE architect.enable_audit IS
 'Records every change of a table''s rows in architect.audit_log, from the next statement on.
 

@@ -116,6 +116,12 @@ pub fn is_replica_session() -> bool {
     unsafe { pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32 }
 }
 
+/// Whether this transaction may write nothing: declared so, or on a standby.
+pub fn is_read_only() -> bool {
+    // SAFETY: backend-local and shared variables.
+    unsafe { pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() }
+}
+
 /// Start-up in `pg_upgrade --binary-upgrade` mode, when nothing of ours may act.
 pub fn is_binary_upgrade() -> bool {
     // SAFETY: a backend-local variable.

@@ -9,6 +9,7 @@
 //! | `secret.rs` | pure: HMAC, by which keys are kept without being kept |
 //! | `catalogue.rs` | what was declared, read and resolved |
 //! | `declare.rs`, `declare_api.rs` | declaring, with a history of who decided what |
+//! | `discover/` | finding columns that hold personal data |
 //! | `crypt/` | encryption of values under a key for each person |
 //! | `storage.rs` | the tables, made on first use and owned by the extension's owner |
 
@@ -17,6 +18,7 @@ mod catalogue;
 mod crypt;
 mod declare;
 mod declare_api;
+mod discover;
 #[allow(dead_code)]
 mod secret;
 mod storage;

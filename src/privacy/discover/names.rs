@@ -1,0 +1,209 @@
+//! What the names of tables and columns say, in several languages.
+#![forbid(unsafe_code)]
+
+use super::category::Category;
+
+/// How much a name tells by itself.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Said {
+    pub category: Category,
+    /// Between 0 and 1.
+    pub weight: f32,
+}
+
+/// The words of a name: split at `_`, spaces, dots and changes of case; lower case, digits off.
+pub fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut before = ' ';
+    for character in name.chars() {
+        let starts = character.is_uppercase() && before.is_lowercase();
+        if !character.is_alphabetic() || starts {
+            words.push(String::new());
+        }
+        if character.is_alphabetic()
+            && let Some(last) = words.last_mut()
+        {
+            last.extend(character.to_lowercase());
+        }
+        before = character;
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Words that say something by themselves or joined: `(category, weight, words)`.
+#[rustfmt::skip]
+const SAYINGS: &[(Category, f32, &[&str])] = &[
+    (Category::Email, 0.9, &["email", "mail", "emailaddress", "correo", "courriel", "epost", "mailadresse", "emailadresse"]),
+    (Category::Phone, 0.85, &["phone", "telephone", "telefon", "telefono", "telephon", "mobile", "cellphone", "cell", "handy", "fax", "tel", "gsm", "movil", "portable", "telefoonnummer", "phonenumber", "msisdn", "whatsapp", "rufnummer"]),
+    (Category::PersonName, 0.85, &["firstname", "lastname", "fullname", "surname", "forename", "givenname", "familyname", "middlename", "maidenname", "vorname", "nachname", "familienname", "prenom", "nombres", "apellido", "apellidos", "cognome", "sobrenome", "voornaam", "achternaam", "fname", "lname", "mname", "imie", "nazwisko", "patronymic", "nickname", "personname", "contactname", "cardholder", "cardholdername", "kundenname", "ansprechpartner"]),
+    (Category::Address, 0.8, &["address", "street", "streetaddress", "addr", "adresse", "anschrift", "strasse", "direccion", "domicilio", "calle", "rue", "indirizzo", "via", "endereco", "adres", "straat", "hausnummer", "addressline", "ulica", "housenumber"]),
+    (Category::PostalCode, 0.75, &["zip", "zipcode", "postcode", "postalcode", "postal", "plz", "postleitzahl", "cap", "cep"]),
+    (Category::City, 0.45, &["city", "town", "stadt", "ort", "ville", "ciudad", "citta", "cidade", "plaats", "wohnort", "municipality"]),
+    (Category::BirthDate, 0.95, &["birthdate", "dateofbirth", "dob", "birthday", "birth", "geburtsdatum", "geboren", "naissance", "datenaissance", "nacimiento", "fechanacimiento", "nascita", "nascimento", "geboortedatum", "birthyear", "yob"]),
+    (Category::NationalId, 0.9, &["ssn", "socialsecurity", "socialsecuritynumber", "nationalid", "passport", "passportnumber", "dni", "nif", "nie", "cpf", "bsn", "nino", "personnummer", "pesel", "taxid", "steuernummer", "steuerid", "sozialversicherungsnummer", "svnummer", "codicefiscale", "nir", "curp", "rut", "aadhaar", "idcard", "driverlicense", "driverslicense", "drivinglicence", "licensenumber", "fuehrerschein", "ausweis", "tin", "sin", "personalid"]),
+    (Category::BankAccount, 0.9, &["iban", "bankaccount", "accountnumber", "kontonummer", "bban", "routingnumber", "sortcode", "bic", "cuenta", "kontoinhaber"]),
+    (Category::PaymentCard, 0.9, &["creditcard", "cardnumber", "ccnumber", "creditcardnumber", "kreditkarte", "cvv", "cvc", "pan", "debitcard", "cardno", "tarjeta"]),
+    (Category::IpAddress, 0.9, &["ip", "ipaddress", "ipaddr", "remoteaddr", "clientip", "userip", "remoteip", "ipv"]),
+    (Category::DeviceId, 0.8, &["mac", "macaddress", "imei", "imsi", "deviceid", "udid", "idfa", "gaid", "fingerprint", "useragent", "devicetoken", "advertisingid"]),
+    (Category::Credential, 0.9, &["password", "passwd", "pwd", "passwort", "kennwort", "contrasena", "motdepasse", "passwordhash", "passwordsalt", "salt", "secret", "apikey", "accesstoken", "refreshtoken", "token", "pin", "securityanswer", "otp", "totp", "encryptedpassword", "passworddigest", "authtoken", "sessiontoken"]),
+    (Category::UserName, 0.8, &["username", "userlogin", "login", "loginname", "benutzername", "screenname", "usuario", "utilisateur", "userhandle"]),
+    (Category::Location, 0.7, &["latitude", "longitude", "lat", "lng", "lon", "geolocation", "gps", "coordinates"]),
+    (Category::Gender, 0.85, &["gender", "sex", "geschlecht", "sexe", "sexo", "sesso", "geslacht", "pronouns", "salutation", "anrede"]),
+    (Category::Sensitive, 0.85, &["religion", "ethnicity", "race", "health", "diagnosis", "disease", "disability", "medical", "bloodtype", "allergies", "allergy", "sexualorientation", "politicalparty", "unionmember", "konfession", "krankheit", "diagnose", "religious", "maritalstatus", "familienstand", "nationality", "citizenship", "criminal", "medication", "symptoms", "treatment", "prescription"]),
+    (Category::OnlineProfile, 0.7, &["avatar", "photo", "picture", "profilepicture", "linkedin", "twitter", "facebook", "instagram", "skype", "github", "photourl", "avatarurl", "selfie", "signature", "portrait", "profileurl"]),
+    (Category::Income, 0.8, &["salary", "income", "wage", "gehalt", "einkommen", "salaire", "sueldo", "creditscore", "networth", "payrate"]),
+    (Category::FreeText, 0.4, &["notes", "note", "comment", "comments", "remarks", "bemerkung", "bemerkungen", "kommentar", "biography", "bio", "aboutme", "message", "body", "observations", "feedback"]),
+];
+
+/// Words after which a name is about something else: a flag, a count, a template, a time.
+#[rustfmt::skip]
+const OTHERWISE: &[&str] = &[
+    "is", "has", "count", "counts", "num", "type", "types", "status", "verified", "confirmed", "enabled", "sent", "at", "template",
+    "templates", "subject", "flag", "opt", "optin", "optout", "required", "allowed", "valid", "id", "ids", "fk", "format", "provider",
+    "length", "size", "expires", "expiry", "expired", "attempts", "policy", "version", "updated", "created", "changed", "code", "level",
+    "color", "colour", "by", "on", "domain", "server", "port", "preference", "preferences", "queue", "host", "rate", "hash",
+];
+
+/// Codes that are personal data all the same.
+const STILL: &[&str] = &[
+    "zipcode",
+    "postcode",
+    "postalcode",
+    "sortcode",
+    "passwordhash",
+    "deviceid",
+    "nationalid",
+    "taxid",
+    "personalid",
+    "idcard",
+    "steuerid",
+    "advertisingid",
+    "udid",
+];
+
+/// What a column's name says.
+pub fn column(name: &str) -> Option<Said> {
+    let words = words(name);
+    let joined = words.concat();
+    let mut best: Option<Said> = None;
+    for &(category, weight, sayings) in SAYINGS {
+        // The whole name, or its last words ("billing_street_address"), or any single word of it.
+        let whole = sayings.contains(&joined.as_str());
+        let tail =
+            (1..=3.min(words.len())).any(|n| sayings.contains(&words[words.len() - n..].concat().as_str()));
+        let inside = words.iter().any(|word| sayings.contains(&word.as_str()))
+            || words.windows(2).any(|pair| sayings.contains(&pair.concat().as_str()));
+        let share = if whole {
+            1.0
+        } else if tail {
+            0.95
+        } else if inside {
+            0.75
+        } else {
+            continue;
+        };
+        let said = Said { category, weight: weight * share };
+        if best.is_none_or(|known| said.weight > known.weight) {
+            best = Some(said);
+        }
+    }
+    let otherwise = words.len() > 1
+        && words.iter().any(|word| OTHERWISE.contains(&word.as_str()))
+        && !STILL.iter().any(|still| joined.contains(still));
+    best.map(|said| if otherwise { Said { weight: said.weight * 0.25, ..said } } else { said })
+}
+
+/// Whether a column's name is that of a name, of whatever thing: `name`, `title`, `customer_name`.
+pub fn is_plain_name(name: &str) -> bool {
+    words(name).last().is_some_and(|word| {
+        matches!(word.as_str(), "name" | "nombre" | "nom" | "naam" | "nome" | "bezeichnung" | "nazwa")
+    })
+}
+
+/// Whether some word before `name` says it is a person's.
+pub fn is_about_person(name: &str) -> bool {
+    words(name).iter().any(|word| PERSONS.contains(&singular(word).as_str()))
+}
+
+#[rustfmt::skip]
+const PERSONS: &[&str] = &[
+    "user", "customer", "client", "employee", "person", "people", "contact", "member", "patient", "student", "staff", "account",
+    "author", "subscriber", "lead", "candidate", "applicant", "guest", "owner", "driver", "passenger", "teacher", "doctor", "actor",
+    "recipient", "sender", "buyer", "seller", "tenant", "resident", "citizen", "voter", "donor", "visitor", "profile", "participant",
+    "kunde", "kunden", "mitarbeiter", "benutzer", "patienten", "personal", "ansprechpartner", "cliente", "usuario", "empleado",
+    "utilisateur", "salarie", "klant", "gebruiker", "utente", "dipendente", "borrower", "billing", "shipping", "invitee", "reviewer",
+    "signer", "beneficiary", "emergency", "child", "parent", "spouse", "holder", "manager", "agent", "players", "player", "artist",
+];
+
+fn singular(word: &str) -> String {
+    match word.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => word.strip_suffix('s').filter(|stem| stem.len() > 3).unwrap_or(word).to_owned(),
+    }
+}
+
+/// Whether a table's name says that its rows are persons.
+pub fn is_person_table(name: &str) -> bool {
+    is_about_person(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_every_spelling() {
+        for (name, category) in [
+            ("email", Category::Email),
+            ("EmailAddress", Category::Email),
+            ("billing_email", Category::Email),
+            ("home_phone_number", Category::Phone),
+            ("vorname", Category::PersonName),
+            ("last_name", Category::PersonName),
+            ("addr_line1", Category::Address),
+            ("zip_code", Category::PostalCode),
+            ("date_of_birth", Category::BirthDate),
+            ("passwordHash", Category::Credential),
+            ("last_login_ip", Category::IpAddress),
+            ("national_id", Category::NationalId),
+            ("creditCardNumber", Category::PaymentCard),
+        ] {
+            let said = column(name);
+            assert_eq!(said.map(|s| s.category), Some(category), "{name}");
+            assert!(said.is_some_and(|s| s.weight > 0.5), "{name}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn flags_and_counts_say_little() {
+        for name in [
+            "email_verified",
+            "is_email_sent",
+            "phone_count",
+            "address_id",
+            "email_template",
+            "password_changed_at",
+        ] {
+            assert!(column(name).is_none_or(|s| s.weight < 0.4), "{name}: {:?}", column(name));
+        }
+        for name in [
+            "quantity",
+            "total",
+            "description_html",
+            "sku",
+            "shipment",
+            "parameter",
+            "mailbox_quota",
+            "position",
+        ] {
+            assert!(column(name).is_none_or(|s| s.weight < 0.8), "{name}: {:?}", column(name));
+        }
+    }
+
+    #[test]
+    fn tables_of_persons() {
+        assert!(is_person_table("customers") && is_person_table("app_user") && is_person_table("Employees"));
+        assert!(!is_person_table("product") && !is_person_table("order_lines"));
+    }
+}
