@@ -308,6 +308,21 @@ COMMENT ON ROUTINE architect.encryption_keys IS
 
 Returns one row for each kind of key and master key: kind (data, index, lookup), master_key, its name,
 keys, shredded, oldest and newest. Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.explain_with_indexes IS
+'EXPLAIN of a query as things are and as they would be with other indexes, which are not created or
+dropped.
+
+Arguments: query, one SELECT, INSERT, UPDATE, DELETE or MERGE statement, parameters ($1) allowed;
+create_indexes, CREATE INDEX statements of any access method, also partial, on expressions, or on
+partitioned tables; drop_indexes, existing indexes to plan without; format, ''text'', ''json'', ''yaml'' or
+''xml''.
+Returns two rows, before and after: version, startup_cost and total_cost in the planner''s units, plan.
+A hypothetical index has the name its statement gives, or one that starts with hypothetical_.
+Errors: 22023 not a statement that is planned, not a CREATE INDEX statement, invalid format; 42809 not
+an index; 42501 no privilege on a table; what PostgreSQL itself says of a wrong statement.
+Lock: ACCESS SHARE on the tables of the query and of the indexes (ROW EXCLUSIVE on a table the query
+would change) until the transaction ends. Nothing is executed or written, no transaction id assigned;
+works on a standby. Privilege: what the query needs.';
 COMMENT ON ROUTINE architect.grant_access IS
 'Lets a role use db_architect.
 
@@ -325,6 +340,14 @@ statistics_figures() on the standby.
 Returns one row as take_snapshot(), none where figures of that time or later are there already.
 Errors: 22023 figures of another cluster or database, or of a server that is not a standby.
 Lock: none. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.index_cost IS
+'What a query would cost with other indexes, in numbers: explain_with_indexes without the plans.
+
+Arguments: query, create_indexes and drop_indexes as in explain_with_indexes.
+Returns one row: cost_before and cost_after, total costs in the planner''s units; rows_before and
+rows_after, estimated; indexes_before and indexes_after, names of the indexes in the plans;
+created_bytes, estimated size of the indexes to create; dropped_bytes, of those to drop, measured.
+Errors, lock and privilege as explain_with_indexes.';
 COMMENT ON ROUTINE architect.index_usage IS
 'How much each index is used, and over what time that is known. The view index_usage is its answer for
 30 days.

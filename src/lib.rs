@@ -46,6 +46,7 @@ pub extern "C-unwind" fn _PG_init() {
     }
     guc::define();
     pg::invalidation::register();
+    pg::whatif::install();
 }
 
 /// The version of the loaded library, as in `db_architect.control`.

@@ -23,6 +23,8 @@ const READER: &[&str] = &[
     "capture_statistics",
     "index_usage",
     "invalid_indexes",
+    "explain_with_indexes",
+    "index_cost",
     "maintenance_log",
     "maintenance_status",
     "partition_health",

@@ -13,6 +13,16 @@ mod raw {
         pub fn nextval_internal(relid: pg_sys::Oid, check_permissions: bool) -> i64;
         /// `catalog/partition.h`
         pub fn get_partition_ancestors(relid: pg_sys::Oid) -> *mut pg_sys::List;
+        /// `utils/elog.h`
+        pub fn geterrposition() -> std::ffi::c_int;
+        /// `utils/datum.h`
+        pub fn datumCopy(value: pg_sys::Datum, by_value: bool, length: std::ffi::c_int) -> pg_sys::Datum;
+        /// `parser/parse_utilcmd.h`
+        pub fn transformIndexStmt(
+            relid: pg_sys::Oid,
+            statement: *mut pg_sys::IndexStmt,
+            text: *const std::ffi::c_char,
+        ) -> *mut pg_sys::IndexStmt;
     }
 }
 
@@ -95,6 +105,37 @@ pub fn partition_ancestors(relid: pg_sys::Oid) -> Vec<pg_sys::Oid> {
         }
         oids_of(pg_guard_ffi_boundary(|| raw::get_partition_ancestors(relid)))
     }
+}
+
+/// The place in the text that the error being raised names, in characters from one.
+///
+/// # Safety
+/// Called from an error context callback.
+pub(super) unsafe fn error_position() -> i32 {
+    // SAFETY: the caller's promise; raises no error then.
+    unsafe { raw::geterrposition() }
+}
+
+/// A copy of a value, in the current memory context.
+///
+/// # Safety
+/// The value is of a type with this length and way of passing.
+pub(super) unsafe fn copy_datum(value: pg_sys::Datum, by_value: bool, length: i16) -> pg_sys::Datum {
+    // SAFETY: the caller's promise; the boundary carries what palloc raises.
+    unsafe { pg_guard_ffi_boundary(|| raw::datumCopy(value, by_value, i32::from(length))) }
+}
+
+/// The expressions and the predicate of a CREATE INDEX statement, analysed.
+///
+/// # Safety
+/// `statement` is the grammar's tree of such a statement; the caller holds a lock on the table.
+pub(super) unsafe fn transform_index_statement(
+    relid: pg_sys::Oid,
+    statement: *mut pg_sys::IndexStmt,
+    text: &std::ffi::CStr,
+) -> *mut pg_sys::IndexStmt {
+    // SAFETY: the caller's promise; the boundary carries errors.
+    unsafe { pg_guard_ffi_boundary(|| raw::transformIndexStmt(relid, statement, text.as_ptr())) }
 }
 
 /// # Safety

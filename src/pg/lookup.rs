@@ -12,6 +12,11 @@ pub(super) unsafe fn string_from(pointer: *const std::ffi::c_char) -> String {
     unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }
 
+/// A text as C wants it.
+pub(super) fn c_string(text: &str) -> crate::error::Result<CString> {
+    CString::new(text).map_err(|_| crate::error::Error::invalid_parameter("a text contains a zero byte"))
+}
+
 /// The schema every object of the extension and its storage lives in.
 pub const SCHEMA: &CStr = c"architect";
 
@@ -70,6 +75,13 @@ pub fn attribute_name(relid: pg_sys::Oid, number: i16) -> Option<String> {
 pub fn is_partitioned(relid: pg_sys::Oid) -> bool {
     // SAFETY: a syscache look-up; an unknown OID has no kind.
     unsafe { pg_sys::get_rel_relkind(relid) as u8 == pg_sys::RELKIND_PARTITIONED_TABLE }
+}
+
+/// Whether a relation is an index, a partitioned table's included.
+pub fn is_index(relid: pg_sys::Oid) -> bool {
+    // SAFETY: a syscache look-up; an unknown OID has no kind.
+    let kind = unsafe { pg_sys::get_rel_relkind(relid) } as u8;
+    kind == pg_sys::RELKIND_INDEX || kind == pg_sys::RELKIND_PARTITIONED_INDEX
 }
 
 /// Name of the schema a relation is in.

@@ -7,14 +7,23 @@ pub struct OwnedContext(pg_sys::MemoryContext);
 
 impl OwnedContext {
     pub fn new(name: &'static std::ffi::CStr) -> Self {
+        Self::sized(name, pg_sys::ALLOCSET_SMALL_INITSIZE, pg_sys::ALLOCSET_SMALL_MAXSIZE)
+    }
+
+    /// For work that allocates much.
+    pub fn roomy(name: &'static std::ffi::CStr) -> Self {
+        Self::sized(name, pg_sys::ALLOCSET_DEFAULT_INITSIZE, pg_sys::ALLOCSET_DEFAULT_MAXSIZE)
+    }
+
+    fn sized(name: &'static std::ffi::CStr, initial: u32, most: u32) -> Self {
         // SAFETY: TopMemoryContext always exists; the name is a static string, as required.
         let context = unsafe {
             pg_sys::AllocSetContextCreateInternal(
                 pg_sys::TopMemoryContext,
                 name.as_ptr(),
                 pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
-                pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
-                pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
+                initial as usize,
+                most as usize,
             )
         };
         Self(context)

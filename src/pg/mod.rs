@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows about a capability; nothing here imports upward.
 
+mod analysis;
 pub mod append;
 pub mod batches;
 pub mod cursor;
@@ -10,14 +11,19 @@ pub mod datum;
 pub mod decode;
 pub mod encode;
 pub mod expression;
+pub mod expression_stats;
 pub mod ffi;
+pub mod index_definition;
 mod index_entries;
 pub mod invalidation;
 pub mod json;
 pub mod lookup;
 pub mod memory;
+mod nodes;
 mod output;
+pub mod planning;
 pub mod procedure;
+mod repair;
 pub mod result_set;
 pub mod row_type;
 pub mod rows;
@@ -25,6 +31,7 @@ pub mod security;
 pub mod session;
 pub mod settings;
 pub mod spi;
+mod statement_text;
 pub mod statements;
 pub mod subtransaction;
 pub mod table;
@@ -32,3 +39,5 @@ pub mod toplevel;
 pub mod trigger;
 pub mod tuple;
 pub mod worker;
+pub mod table_sample;
+pub mod whatif;

@@ -1,0 +1,206 @@
+//! What is known of the keys of an index that is not there: a sample of the table, read once a call.
+
+use crate::error::Result;
+use crate::index::size::{self, Keys, Layout, Size};
+use crate::pg::expression_stats::{Expression, ExpressionStats};
+use crate::pg::index_definition::{IndexColumn, IndexDefinition};
+use crate::pg::lookup;
+use crate::pg::subtransaction::attempt;
+use crate::pg::table_sample::{self, SampledValue};
+use crate::pg::whatif::IndexSize;
+use pgrx::pg_sys;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Blocks read of a table: enough for a size within a few percent, a few milliseconds' work.
+const BLOCKS: f64 = 400.0;
+
+/// Sizes indexes; keeps what it has read.
+#[derive(Default)]
+pub struct Sizer {
+    tables: HashMap<pg_sys::Oid, (f64, f64)>,
+    samples: HashMap<(pg_sys::Oid, Option<String>), Sample>,
+    expressions: HashMap<(pg_sys::Oid, String), Option<Rc<ExpressionStats>>>,
+}
+
+#[derive(Default)]
+struct Sample {
+    blocks: Vec<u32>,
+    columns: HashMap<String, Vec<SampledValue>>,
+}
+
+impl Sizer {
+    /// Pages and rows of a table as the planner sees them.
+    pub fn table(&mut self, relid: pg_sys::Oid) -> (f64, f64) {
+        *self.tables.entry(relid).or_insert_with(|| table_sample::estimated_size(relid).unwrap_or((0.0, 0.0)))
+    }
+
+    pub fn size(&mut self, definition: &IndexDefinition) -> Result<IndexSize> {
+        let (table_pages, table_rows) = self.table(definition.relid);
+        let share = share(table_pages);
+        let mut rows = table_rows;
+        if definition.predicate.is_some() {
+            let all = self.sample(definition.relid, None, &[], share)?.blocks.len() as f64;
+            let some =
+                self.sample(definition.relid, definition.predicate.as_ref(), &[], share)?.blocks.len() as f64;
+            // A sample without such a row says that they are few, not that there is none.
+            rows = if all > 0.0 { table_rows * some.max(0.5) / all } else { 0.0 };
+        }
+        let columns: Vec<(String, pg_sys::Oid)> =
+            definition.columns.iter().map(|c| (spelled(definition.relid, c), c.type_oid)).collect();
+        let sample = self.sample(definition.relid, definition.predicate.as_ref(), &columns, share)?;
+        let cells: Vec<(&[SampledValue], Layout)> = columns
+            .iter()
+            .map(|(sql, type_oid)| {
+                let (length, align) = table_sample::layout(*type_oid);
+                (
+                    sample.columns.get(sql).map_or(&[][..], Vec::as_slice),
+                    Layout { align, varying: length < 0 },
+                )
+            })
+            .collect();
+        let keys = size::keys_of(&sample.blocks, &cells, definition.keys, share, rows);
+        let size = by_method(definition, &keys, &cells, table_pages);
+        Ok(IndexSize { pages: size.pages, tuples: rows, height: size.height })
+    }
+
+    /// For each column of the index what ANALYZE would find, where it is an expression; not for a partial
+    /// index, whose rows tell nothing of the others.
+    pub fn statistics(&mut self, definition: &IndexDefinition) -> Result<Vec<Option<Rc<ExpressionStats>>>> {
+        let mut statistics = Vec::new();
+        for column in &definition.columns[..definition.keys] {
+            let known = match &column.expression {
+                Some(sql) if definition.predicate.is_none() => {
+                    self.expression(definition.relid, column, sql)?
+                }
+                _ => None,
+            };
+            statistics.push(known);
+        }
+        Ok(statistics)
+    }
+
+    fn expression(
+        &mut self,
+        relid: pg_sys::Oid,
+        column: &IndexColumn,
+        sql: &str,
+    ) -> Result<Option<Rc<ExpressionStats>>> {
+        if let Some(known) = self.expressions.get(&(relid, sql.to_owned())) {
+            return Ok(known.clone());
+        }
+        let (pages, rows) = self.table(relid);
+        let share = share(pages);
+        let sample = self.sample(relid, None, &[(sql.to_owned(), column.type_oid)], share)?;
+        let values = sample.columns.get(sql).map_or(&[][..], Vec::as_slice);
+        let keys =
+            size::keys_of(&sample.blocks, &[(values, Layout { align: 1, varying: true })], 1, share, rows);
+        let of = Expression {
+            relid,
+            sql,
+            type_oid: column.type_oid,
+            collation: column.collation,
+            distinct: keys.distinct,
+            rows,
+        };
+        let statistics = match attempt(|| ExpressionStats::read(&of, share * 100.0)) {
+            Ok(statistics) => statistics.map(Rc::new),
+            Err(error) if error.is_cancel() => return Err(error),
+            Err(_) => None,
+        };
+        self.expressions.insert((relid, sql.to_owned()), statistics.clone());
+        Ok(statistics)
+    }
+
+    /// The table's sample, with at least these columns. What may not be read is as if it were empty.
+    fn sample(
+        &mut self,
+        relid: pg_sys::Oid,
+        predicate: Option<&String>,
+        columns: &[(String, pg_sys::Oid)],
+        share: f64,
+    ) -> Result<&Sample> {
+        let key = (relid, predicate.cloned());
+        let (first, missing) = match self.samples.get(&key) {
+            None => (true, columns.to_vec()),
+            Some(known) => {
+                (false, columns.iter().filter(|(sql, _)| !known.columns.contains_key(sql)).cloned().collect())
+            }
+        };
+        if first || !missing.is_empty() {
+            let (sql, types): (Vec<String>, Vec<pg_sys::Oid>) = missing.into_iter().unzip();
+            let read = attempt(|| {
+                table_sample::read(relid, &sql, &types, predicate.map(String::as_str), share * 100.0)
+            });
+            let read = match read {
+                Ok(read) => read,
+                Err(error) if error.is_cancel() => return Err(error),
+                Err(_) => table_sample::TableSample::default(),
+            };
+            let sample = self.samples.entry(key.clone()).or_default();
+            if first {
+                sample.blocks = read.blocks;
+            }
+            // Rows that came or went in between: a shorter column would not fit.
+            for (sql, mut values) in sql.into_iter().zip(read.columns) {
+                values.resize(sample.blocks.len(), SampledValue { null: true, bytes: 0, hash: 0 });
+                sample.columns.insert(sql, values);
+            }
+        }
+        Ok(self.samples.entry(key).or_default())
+    }
+}
+
+/// The part of a table of so many pages that is read.
+fn share(pages: f64) -> f64 {
+    if pages <= BLOCKS { 1.0 } else { BLOCKS / pages }
+}
+
+/// A column as SQL over its table.
+fn spelled(relid: pg_sys::Oid, column: &IndexColumn) -> String {
+    match &column.expression {
+        Some(expression) => expression.clone(),
+        None => pgrx::spi::quote_identifier(lookup::attribute_name(relid, column.attnum).unwrap_or_default()),
+    }
+}
+
+fn by_method(
+    definition: &IndexDefinition,
+    keys: &Keys,
+    cells: &[(&[SampledValue], Layout)],
+    table_pages: f64,
+) -> Size {
+    match definition.method_name.as_str() {
+        "hash" => size::hash(keys.rows, keys.distinct),
+        "brin" => size::brin(table_pages, keys.entry),
+        "gin" => {
+            let bytes: f64 = cells.iter().map(|(values, _)| mean_bytes(values)).sum();
+            let (elements, element) = elements_of(definition.columns[0].type_oid, bytes);
+            size::gin(keys.rows, elements, (keys.rows * elements * 0.1).max(1000.0), element)
+        }
+        "gist" | "spgist" => size::gist(keys.rows, keys.entry),
+        _ => {
+            let deduplicated = definition.columns.len() == definition.keys
+                && definition.columns.iter().all(|column| column.equal_image);
+            size::btree(keys, deduplicated, f64::from(definition.fillfactor.unwrap_or(90)))
+        }
+    }
+}
+
+fn mean_bytes(values: &[SampledValue]) -> f64 {
+    if values.is_empty() {
+        return 16.0;
+    }
+    values.iter().map(|value| f64::from(value.bytes)).sum::<f64>() / values.len() as f64
+}
+
+/// Elements of a value of so many bytes, and bytes of an element; rough, GIN indexes of one column differ
+/// by more than this from each other.
+fn elements_of(type_oid: pg_sys::Oid, bytes: f64) -> (f64, f64) {
+    match type_oid {
+        pg_sys::TSVECTOROID => (bytes / 11.0, 8.0),
+        pg_sys::JSONBOID => (bytes / 12.0, 9.0),
+        pg_sys::TEXTOID | pg_sys::VARCHAROID => (bytes + 1.0, 4.0),
+        _ => (((bytes - 24.0) / 6.0).max(1.0), 8.0),
+    }
+}
