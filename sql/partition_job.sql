@@ -25,3 +25,24 @@ CREATE INDEX partition_job_unfinished ON architect.partition_job (job_id) WHERE 
 REVOKE ALL ON architect.partition_job FROM PUBLIC;
 COMMENT ON TABLE architect.partition_job IS
 'Commands run by a background worker because they cannot run in a function: DETACH PARTITION CONCURRENTLY, CREATE INDEX CONCURRENTLY. Written by procedures, never by hand.';
+
+-- Work on a table that takes many transactions: where it stands, to show and to go on from.
+CREATE TABLE architect.partition_operation (
+    operation_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind           text NOT NULL CHECK (kind IN ('convert', 'split', 'merge', 'drain')),
+    relation       oid NOT NULL,
+    relation_name  text NOT NULL,
+    settings       jsonb NOT NULL,
+    phase          text NOT NULL,
+    rows_done      bigint NOT NULL DEFAULT 0,
+    rows_total     bigint,
+    requested_by   text NOT NULL,
+    started_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    updated_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    finished_at    timestamptz,
+    outcome        text
+);
+CREATE UNIQUE INDEX partition_operation_unfinished ON architect.partition_operation (relation) WHERE finished_at IS NULL;
+REVOKE ALL ON architect.partition_operation FROM PUBLIC;
+COMMENT ON TABLE architect.partition_operation IS
+'Conversions, splits and other long work on partitions. Read it through partition_progress().';

@@ -26,6 +26,8 @@ const READER: &[&str] = &[
     "explain_with_indexes",
     "index_cost",
     "maintenance_log",
+    "partition_progress",
+    "updated_at_statistics",
     "maintenance_status",
     "partition_health",
     "partition_holds",
@@ -48,9 +50,11 @@ const READER: &[&str] = &[
 
 const OPERATOR: &[&str] = &[
     "add_standard_columns",
+    "abort_partition_operation",
     "capture",
     "create_monthly_partitions",
     "create_partitions",
+    "convert_to_partitioned",
     "declare_column",
     "declare_edge",
     "declare_subject",

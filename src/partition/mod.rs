@@ -19,6 +19,7 @@
 //! | `policy.rs` | what is to be done about a table: stored, read |
 //! | `locking.rs` | short waits for locks, retried |
 //! | `api.rs` | the SQL functions that make and show partitions |
+//! | `convert/` | an existing table becomes partitioned |
 //! | `job/` | commands that must be at the top level, run by a background worker |
 //! | `online/` | procedures that change what is partitioned beside those who use it |
 
@@ -26,13 +27,14 @@ mod api;
 pub mod bound;
 pub mod civil;
 pub mod create;
+mod convert;
 pub mod job;
 pub mod key;
 pub mod layout;
 pub mod locking;
 pub mod missing;
 pub mod name;
-mod online;
+pub mod online;
 pub mod period;
 pub mod policy;
 pub mod table;

@@ -15,4 +15,4 @@ mod work;
 mod worker;
 
 pub use perform::{Outcome, perform};
-pub use work::Work;
+pub use work::{Work, index_on};

@@ -184,6 +184,18 @@ pub fn index_definition(index: pg_sys::Oid) -> Result<String> {
     Ok(format!("{}{}", if model.unique { "UNIQUE " } else { "" }, model.definition))
 }
 
+/// The command that makes the like of an index on a partitioned table, of no partition of it.
+pub fn index_on(index: pg_sys::Oid, name: &str, table: &str) -> Result<String> {
+    let model = IndexModel::read(index)?;
+    Ok(format!(
+        "CREATE {}INDEX {} ON ONLY {table} {}{}",
+        if model.unique { "UNIQUE " } else { "" },
+        quote_identifier(name),
+        model.definition,
+        model.tablespace.map_or(String::new(), |t| format!(" TABLESPACE {}", quote_identifier(t))),
+    ))
+}
+
 fn name_of(relid: pg_sys::Oid) -> Result<String> {
     lookup::qualified_name(relid).ok_or_else(|| gone("relation", relid))
 }

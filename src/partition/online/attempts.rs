@@ -12,6 +12,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A procedure at work on somebody's table.
+#[derive(Clone, Copy)]
 pub struct Attempts<'p> {
     pub procedure: &'p Procedure,
     /// Everything is done as this role, the table's owner.
@@ -41,7 +42,6 @@ impl Attempts<'_> {
 
     /// Runs `work` as the owner in a transaction of its own, waiting for weak locks, behind which nobody
     /// who reads or writes has to queue, until the deadline.
-    #[allow(dead_code)]
     pub fn patiently<R>(&self, work: impl FnMut() -> Result<R>) -> Result<R> {
         let left = self.deadline.saturating_duration_since(Instant::now()).as_millis().clamp(1, 86_400_000);
         self.once(left as i32, work)
@@ -49,7 +49,6 @@ impl Attempts<'_> {
     }
 
     /// Looks at something, as the owner.
-    #[allow(dead_code)]
     pub fn look<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         self.procedure.transaction(|| security::as_owner(self.owner, work))
     }
@@ -58,6 +57,7 @@ impl Attempts<'_> {
         self.procedure.transaction(|| {
             security::as_owner(self.owner, || {
                 set_lock_timeout(lock_timeout)?;
+                autovacuum_gives_way();
                 work()
             })
         })
@@ -68,6 +68,16 @@ impl Attempts<'_> {
 pub fn set_lock_timeout(milliseconds: i32) -> Result<()> {
     spi::run("SELECT pg_catalog.set_config('lock_timeout', $1, true)", &[milliseconds.to_string().into()])
         .map(|_| ())
+}
+
+/// Autovacuum leaves a table to whoever has waited for it as long as deadlock_timeout, which by default is
+/// longer than we are willing to wait.
+fn autovacuum_gives_way() {
+    let _ = security::as_extension_owner(|| {
+        crate::pg::subtransaction::attempt(|| {
+            spi::run("SELECT pg_catalog.set_config('deadlock_timeout', '50ms', true)", &[])
+        })
+    });
 }
 
 fn is_about_locks(error: &Error) -> bool {

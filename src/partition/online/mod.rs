@@ -5,9 +5,22 @@
 //! | `api.rs` | the SQL procedures |
 //! | `attempts.rs` | short waits for locks, retried until a deadline |
 //! | `call.rs` | what every such procedure begins with |
+//! | `operation.rs` | the table of operations that take long, to show and to resume |
+//! | `scheme.rs` | by which column and in which steps |
+//! | `make.rs` | a new partition, made beside and attached |
 //! | `detach.rs` | detach_partition() |
 
 mod api;
 mod attempts;
 mod call;
 mod detach;
+mod make;
+mod operation;
+mod scheme;
+
+pub use attempts::{Attempts, set_lock_timeout};
+pub use call::{Call, tell};
+pub use detach::hand_over;
+pub use make::{Made, make};
+pub use operation::{Operation, begin, finish, resume, unfinished};
+pub use scheme::{Scheme, Wish};

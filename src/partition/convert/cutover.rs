@@ -1,0 +1,315 @@
+//! The moment of the exchange, one transaction: the table becomes a partition, under another name, of a
+//! partitioned table that takes its name and all that hung on it. Only the catalogue changes, no row is read.
+
+use super::carry::{self, Names, Statement};
+use super::obstacles;
+use crate::error::{Error, Result};
+use crate::partition::job;
+use crate::pg::{lookup, security, spi};
+use pgrx::pg_sys;
+use pgrx::spi::quote_identifier;
+use std::time::{Duration, Instant};
+
+/// Constraint that proves the partition's bound.
+pub const BOUND: &str = "architect_partition_bound";
+
+pub struct Cutover<'a> {
+    pub names: &'a Names<'a>,
+    pub schema: &'a str,
+    /// Unqualified, of the partitioned table and of what the table is called afterwards.
+    pub table_name: &'a str,
+    pub history_name: &'a str,
+    pub column: &'a str,
+    pub column_number: i16,
+    /// Upper bound of the table as a partition, as SQL.
+    pub bound: &'a str,
+    pub drop_incoming: bool,
+}
+
+/// Everything that is done, in order; read before anything is done.
+pub struct Script {
+    pub statements: Vec<Statement>,
+    /// To be run afterwards: checks of foreign keys.
+    pub later: Vec<Statement>,
+}
+
+/// The name a widened key's index has while it waits for the exchange.
+pub fn wide_name(index: pg_sys::Oid) -> String {
+    format!("architect_wide_{}", index.to_u32())
+}
+
+impl Cutover<'_> {
+    /// Takes every lock it will need, in one short attempt: those who write to other tables first and then to
+    /// this one get through.
+    pub fn lock(&self, lock_timeout: i32) -> Result<()> {
+        let until = Instant::now() + Duration::from_millis(lock_timeout.max(1) as u64);
+        let others = spi::read_now(
+            "SELECT x.mode, x.rel::pg_catalog.regclass::pg_catalog.text FROM (
+                 SELECT 1 AS n, 'ACCESS EXCLUSIVE' AS mode, c.conrelid AS rel FROM pg_constraint AS c
+                  WHERE c.confrelid = $1 AND c.conrelid <> $1 AND c.contype = 'f' AND c.conparentid = 0
+                 UNION
+                 SELECT 2, 'SHARE ROW EXCLUSIVE', c.confrelid FROM pg_constraint AS c
+                  WHERE c.conrelid = $1 AND c.confrelid <> $1 AND c.contype = 'f') AS x
+              ORDER BY x.n, x.rel",
+            &[self.names.table.into()],
+            |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())),
+        )?;
+        // As the superuser that may have called: these tables may be other roles'.
+        let take = |name: &str, mode: &str| {
+            let left = until.saturating_duration_since(Instant::now()).as_millis().max(1);
+            crate::partition::online::set_lock_timeout(left as i32)?;
+            spi::run(&format!("LOCK TABLE {name} IN {mode} MODE"), &[]).map(|_| ())
+        };
+        for (mode, name) in others {
+            security::as_extension_owner(|| take(&name, &mode))?;
+        }
+        take(self.names.name, "ACCESS EXCLUSIVE")
+    }
+
+    pub fn script(&self) -> Result<Script> {
+        let names = self.names;
+        let mut script: Vec<Statement> = Vec::new();
+        let (name, history) = (names.name, names.history);
+        script.extend(names.statements(carry::DROP_INCOMING)?);
+        let mut own = |sql: String| script.push(Statement { role: names.owner, sql });
+        own(format!("ALTER TABLE {name} ALTER COLUMN {} SET NOT NULL", quote_identifier(self.column)));
+        // Indexes give their names to those of the partitioned table.
+        let indexes = self.indexes()?;
+        for index in &indexes {
+            if let Some(wide) = &index.wide {
+                own(format!("ALTER TABLE {name} DROP CONSTRAINT {}", quote_identifier(&index.name)));
+                own(format!(
+                    "ALTER TABLE {name} ADD CONSTRAINT {} {} USING INDEX {}{}",
+                    quote_identifier(&index.name),
+                    if index.primary { "PRIMARY KEY" } else { "UNIQUE" },
+                    quote_identifier(wide),
+                    index.deferral,
+                ));
+            }
+            own(format!(
+                "ALTER INDEX {} RENAME TO {}",
+                lookup::qualify(self.schema, &index.name),
+                quote_identifier(crate::partition::name::partition_name(&index.name, "p_history")),
+            ));
+        }
+        own(format!("ALTER TABLE {name} RENAME TO {}", quote_identifier(self.history_name)));
+        script.extend(names.statements(carry::STRIP)?);
+        let mut own = |sql: String| script.push(Statement { role: names.owner, sql });
+        own(format!(
+            "CREATE TABLE {name} (LIKE {history} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED
+             INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS INCLUDING STATISTICS)
+             PARTITION BY RANGE ({}){}",
+            quote_identifier(self.column),
+            self.tablespace()?,
+        ));
+        own(format!("ALTER TABLE {name} DROP CONSTRAINT {BOUND}"));
+        own(REVOKE_DEFAULTS.into());
+        script.extend(names.statements(carry::IDENTITY)?);
+        for sequence in names.statements(carry::IDENTITY_SEQUENCES)? {
+            // What it has come to, under the table's lock.
+            script.extend(spi::read_now(
+                &format!(
+                    "SELECT $1::oid, format('SELECT pg_catalog.setval(%L::pg_catalog.regclass, %s, %L)', $2::text, s.last_value, s.is_called) FROM {} AS s",
+                    sequence.sql
+                ),
+                &[sequence.role.into(), sequence.sql.as_str().into()],
+                |row| {
+                    Ok(Statement {
+                        role: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
+                        sql: row.get(2)?.unwrap_or_default(),
+                    })
+                },
+            )?);
+        }
+        script.extend(names.statements(carry::SEQUENCES)?);
+        for index in &indexes {
+            script.extend(index.on_parent(names, self.schema)?);
+        }
+        for query in [
+            carry::OUTGOING,
+            carry::TRIGGERS,
+            carry::POLICIES,
+            carry::PRIVILEGES,
+            carry::DETAILS,
+            carry::RULES,
+        ] {
+            script.extend(names.statements(query)?);
+        }
+        let mut own = |sql: String| script.push(Statement { role: names.owner, sql });
+        own(format!(
+            "ALTER TABLE {name} ATTACH PARTITION {history} FOR VALUES FROM (MINVALUE) TO ({})",
+            self.bound
+        ));
+        if let Some(identity) = self.replica_identity()? {
+            own(format!("ALTER TABLE {name} REPLICA IDENTITY {identity}"));
+        }
+        for query in [carry::PUBLICATIONS, carry::VIEWS, carry::FUNCTIONS] {
+            script.extend(names.statements(query)?);
+        }
+        let mut later = Vec::new();
+        if !self.drop_incoming {
+            script.extend(names.statements(carry::ADD_INCOMING)?);
+            later = names.statements(carry::VALIDATE_INCOMING)?;
+        }
+        Ok(Script { statements: script, later })
+    }
+
+    /// Does it, under the locks taken. Returns the partitioned table.
+    pub fn run(&self, script: &Script) -> Result<pg_sys::Oid> {
+        let replaced = obstacles::narrow_keys(self.names.table, self.column_number)?.len() as i64;
+        let before = index_count(self.names.table)? - replaced;
+        for statement in &script.statements {
+            if statement.sql == REVOKE_DEFAULTS {
+                self.revoke_defaults()?;
+                continue;
+            }
+            as_role(self.names.owner, statement)?;
+        }
+        // A partitioned index that found no match among the table's would have been built just now.
+        if index_count(self.names.table)? != before {
+            return Err(Error::internal("an index of the partitioned table matches none of the table's"));
+        }
+        lookup::relation_named(self.schema, self.table_name)
+            .ok_or_else(|| Error::internal("the partitioned table is not there"))
+    }
+
+    fn revoke_defaults(&self) -> Result<()> {
+        let Some(parent) = lookup::relation_named(self.schema, self.table_name) else { return Ok(()) };
+        let made = Names { table: parent, ..*self.names };
+        for statement in made.statements(carry::REVOKE_DEFAULTS)? {
+            as_role(self.names.owner, &statement)?;
+        }
+        Ok(())
+    }
+
+    fn tablespace(&self) -> Result<String> {
+        let name = spi::read_one_now::<String>(
+            "SELECT t.spcname::text FROM pg_class AS c JOIN pg_tablespace AS t ON t.oid = c.reltablespace WHERE c.oid = $1",
+            &[self.names.table.into()],
+        );
+        Ok(name.map_or(String::new(), |name| format!(" TABLESPACE {}", quote_identifier(name))))
+    }
+
+    fn replica_identity(&self) -> Result<Option<String>> {
+        let rows = spi::read_now(
+            "SELECT c.relreplident, (SELECT i.relname::text FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+                                      WHERE x.indrelid = c.oid AND x.indisreplident)
+               FROM pg_class AS c WHERE c.oid = $1",
+            &[self.names.table.into()],
+            |row| Ok((row.get::<i8>(1)?.unwrap_or_default() as u8, row.get::<String>(2)?)),
+        )?;
+        Ok(rows.into_iter().next().and_then(|(kind, index)| match kind {
+            b'f' => Some("FULL".into()),
+            b'n' => Some("NOTHING".into()),
+            b'i' => index.map(|index| format!("USING INDEX {}", quote_identifier(index))),
+            _ => None,
+        }))
+    }
+
+    fn indexes(&self) -> Result<Vec<Index>> {
+        let narrow = obstacles::narrow_keys(self.names.table, self.column_number)?;
+        let mut indexes = spi::read_now(
+            "SELECT x.indexrelid, i.relname::text, c.oid, c.contype = 'p',
+                    CASE WHEN c.condeferrable THEN ' DEFERRABLE' ELSE '' END || CASE WHEN c.condeferred THEN ' INITIALLY DEFERRED' ELSE '' END
+               FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+               LEFT JOIN pg_constraint AS c ON c.conindid = x.indexrelid AND c.conrelid = x.indrelid AND c.contype IN ('p', 'u')
+              WHERE x.indrelid = $1 AND i.relname NOT LIKE 'architect\\_wide\\_%'
+              ORDER BY x.indexrelid",
+            &[self.names.table.into()],
+            |row| {
+                Ok(Index {
+                    oid: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
+                    name: row.get(2)?.unwrap_or_default(),
+                    constraint: row.get(3)?,
+                    primary: row.get(4)?.unwrap_or_default(),
+                    deferral: row.get(5)?.unwrap_or_default(),
+                    wide: None,
+                    column: self.column.to_owned(),
+                })
+            },
+        )?;
+        for index in &mut indexes {
+            if narrow.iter().any(|(oid, _)| *oid == index.oid) {
+                index.wide = Some(wide_name(index.oid));
+            }
+        }
+        Ok(indexes)
+    }
+}
+
+/// Stands in the script for what is known only once the table is there.
+const REVOKE_DEFAULTS: &str = "-- privileges that default privileges gave the new table are revoked";
+
+struct Index {
+    oid: pg_sys::Oid,
+    name: String,
+    constraint: Option<pg_sys::Oid>,
+    primary: bool,
+    deferral: String,
+    wide: Option<String>,
+    column: String,
+}
+
+impl Index {
+    /// The commands that make the like of it on the partitioned table.
+    fn on_parent(&self, names: &Names, schema: &str) -> Result<Vec<Statement>> {
+        let own = |sql: String| Statement { role: names.owner, sql };
+        let (parent, name) = (names.name, quote_identifier(&self.name));
+        let mut made = Vec::new();
+        if let Some(constraint) = self.constraint {
+            let definition =
+                spi::read_one_now::<String>("SELECT pg_get_constraintdef($1)", &[constraint.into()])
+                    .ok_or_else(|| Error::internal("a constraint has gone"))?;
+            let definition = if self.wide.is_some() { self.widened(&definition)? } else { definition };
+            made.push(own(format!("ALTER TABLE {parent} ADD CONSTRAINT {name} {definition}")));
+            if let Some(comment) = comment(constraint, "pg_constraint") {
+                made.push(own(format!("COMMENT ON CONSTRAINT {name} ON {parent} IS {comment}")));
+            }
+        } else {
+            made.push(own(job::index_on(self.oid, &self.name, parent)?));
+        }
+        if let Some(comment) = comment(self.oid, "pg_class") {
+            made.push(own(format!("COMMENT ON INDEX {} IS {comment}", lookup::qualify(schema, &self.name))));
+        }
+        Ok(made)
+    }
+
+    /// A key's definition with the partition key at its end: the first list in parentheses is the key.
+    fn widened(&self, definition: &str) -> Result<String> {
+        let mut quoted = false;
+        let end = definition
+            .char_indices()
+            .find(|(_, character)| {
+                if *character == '"' {
+                    quoted = !quoted;
+                }
+                *character == ')' && !quoted
+            })
+            .map(|(at, _)| at)
+            .ok_or_else(|| Error::internal("a key has no columns"))?;
+        Ok(format!("{}, {}{}", &definition[..end], quote_identifier(&self.column), &definition[end..]))
+    }
+}
+
+/// An object's comment as a literal.
+fn comment(oid: pg_sys::Oid, class: &str) -> Option<String> {
+    spi::read_one_now::<String>(
+        "SELECT quote_literal(obj_description($1, $2::name))",
+        &[oid.into(), class.into()],
+    )
+}
+
+fn index_count(table: pg_sys::Oid) -> Result<i64> {
+    spi::read_one_now::<i64>("SELECT count(*) FROM pg_index AS x WHERE x.indrelid = $1", &[table.into()])
+        .ok_or_else(|| Error::internal("indexes cannot be counted"))
+}
+
+/// Runs a statement as the role it belongs to; the table's owner already is the current one.
+pub fn as_role(owner: pg_sys::Oid, statement: &Statement) -> Result<()> {
+    if statement.role == owner {
+        spi::run(&statement.sql, &[])?;
+    } else {
+        security::as_owner(statement.role, || spi::run(&statement.sql, &[]))?;
+    }
+    Ok(())
+}

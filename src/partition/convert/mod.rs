@@ -1,0 +1,17 @@
+//! An existing table becomes partitioned, beside those who use it: a constraint that proves where its rows
+//! lie is checked while they go on, then in one short transaction the table becomes the first partition of
+//! a partitioned table that takes its name.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `api.rs` | convert_to_partitioned(), abort_partition_operation(), partition_progress() |
+//! | `obstacles.rs` | what stands in the way |
+//! | `carry.rs` | everything that hangs on a table, as the commands that make it anew |
+//! | `cutover.rs` | the one short transaction |
+//! | `run.rs` | the steps, each of which can be the last before a crash |
+
+mod api;
+mod carry;
+mod cutover;
+mod obstacles;
+mod run;

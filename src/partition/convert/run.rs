@@ -1,0 +1,496 @@
+//! The steps of a conversion. Each looks at what is there and does what is missing, so that after a crash,
+//! a deadline or a lock that was not to be had a second call goes on.
+
+use super::carry::Names;
+use super::cutover::{self, BOUND, Cutover, Script};
+use super::obstacles::{self, Obstacle};
+use crate::catalog::relation::{Relation, describe};
+use crate::error::{Error, Result};
+use crate::partition::job::{Outcome, Work, perform};
+use crate::partition::name::{partition_name, suffix};
+use crate::partition::online::{self, Attempts, Call, Made, Operation, Scheme, Wish, tell};
+use crate::pg::{lookup, security, spi};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// What a conversion is to do, as it was decided when it began.
+#[derive(Serialize, Deserialize, Clone)]
+pub struct Settings {
+    column: String,
+    /// The upper bound of the rows there are, as the key says it.
+    bound: i64,
+    unit: Option<String>,
+    ahead: i32,
+    drop_incoming: bool,
+    /// What is left to be checked after the exchange: role and command.
+    later: Vec<(u32, String)>,
+    /// The table as a partition, after the exchange.
+    history: Option<u32>,
+    timezone: String,
+}
+
+const PREPARING: &str = "preparing";
+const EXCHANGED: &str = "exchanged";
+
+struct Conversion<'a> {
+    call: &'a Call,
+    attempts: Attempts<'a>,
+    table: Relation,
+    scheme: Scheme,
+    widen_key: bool,
+    drop_incoming: bool,
+    headroom: i64,
+    ahead: i32,
+}
+
+pub fn convert(call: &Call) -> Result<()> {
+    let relid: pg_sys::Oid = call.required(0, "table_name")?;
+    let (table, attempts) = call.on_table(relid, "partition", 11, 12)?;
+    let wish = Wish::from(call, 2);
+    let key: String = call.required(1, "key")?;
+    let scheme = attempts.look(|| wish.scheme(&table, &key))?;
+    let drop_incoming = match call.required::<String>(9, "incoming_keys")?.as_str() {
+        "keep" => false,
+        "drop" => true,
+        other => {
+            return Err(Error::invalid_parameter(format!("unrecognized value of incoming_keys \"{other}\""))
+                .hint("Foreign keys of other tables are kept or dropped: keep, drop."));
+        }
+    };
+    let conversion = Conversion {
+        call,
+        attempts,
+        table,
+        scheme,
+        widen_key: call.required(8, "widen_key")?,
+        drop_incoming,
+        headroom: i64::from(call.required::<i32>(7, "headroom")?.clamp(0, 1000)),
+        ahead: call.required::<i32>(6, "ahead")?.clamp(0, 1000),
+    };
+    let found: Option<Operation<Settings>> = call
+        .procedure
+        .transaction(|| online::resume("convert", relid, &conversion.table.qualified_name()))?;
+    if conversion.table.partitioned {
+        return match found {
+            Some(operation) => conversion.complete(operation),
+            None => Err(Error::wrong_object_type(format!(
+                "{} is partitioned already",
+                conversion.table.qualified_name()
+            ))
+            .hint("manage_partitions() keeps its partitions; split_partition() divides one.")),
+        };
+    }
+    if call.required(10, "dry_run")? {
+        return conversion.show(found.as_ref());
+    }
+    let outcome = conversion.run(found);
+    if let Err(error) = &outcome
+        && error.is_cancel()
+    {
+        // Cancelled, not crashed: the table is left as it was.
+        conversion.undo()?;
+        return Err(
+            Error::new(error.code(), "the conversion was cancelled").detail("The table is as it was.")
+        );
+    }
+    outcome
+}
+
+impl Conversion<'_> {
+    fn history_name(&self) -> String {
+        partition_name(&self.table.name, "p_history")
+    }
+
+    fn history(&self) -> String {
+        lookup::qualify(&self.table.schema, &self.history_name())
+    }
+
+    /// The first boundary behind all rows and behind now, and some more to get the work done before.
+    fn bound(&self) -> Result<i64> {
+        let zone = self.scheme.zone()?;
+        let grid = &self.scheme.grid;
+        let name = self.table.qualified_name();
+        let indexed = spi::read_one_now::<bool>(
+            "SELECT EXISTS (SELECT FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_am AS m ON m.oid = i.relam
+                             WHERE x.indrelid = $1 AND x.indisvalid AND m.amname = 'btree' AND x.indpred IS NULL
+                               AND x.indkey[0] = $2)",
+            &[self.table.oid.into(), self.scheme.number.into()],
+        );
+        // Numbers have no now: where there is no index it takes a scan to learn how far they are.
+        let greatest = if indexed == Some(true) || !self.scheme.kind.is_time() {
+            self.scheme.extreme(&name, true)?
+        } else {
+            None
+        };
+        let start = self.scheme.now().into_iter().chain(greatest).max().unwrap_or(0);
+        grid.next(start, &*zone).and_then(|next| grid.step(next, self.headroom, &*zone)).ok_or_else(|| {
+            Error::new(
+                PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW,
+                format!("no bound lies behind the rows of {name}"),
+            )
+            .detail("The greatest value of the key is too far away.")
+        })
+    }
+
+    fn obstacles(&self) -> Result<Vec<Obstacle>> {
+        let (name, history) = (self.table.qualified_name(), self.history());
+        let names =
+            Names { table: self.table.oid, owner: self.attempts.owner, name: &name, history: &history };
+        // As the caller: what it may do with other roles' objects is what matters.
+        self.call.procedure.transaction(|| {
+            security::with_safe_search_path(|| {
+                obstacles::find(&obstacles::Request {
+                    names: &names,
+                    column: self.scheme.number,
+                    widen_key: self.widen_key,
+                    drop_incoming: self.drop_incoming,
+                })
+            })
+        })
+    }
+
+    fn check(&self, bound: &str) -> String {
+        let column = self.scheme.quoted();
+        format!(
+            "ALTER TABLE {} ADD CONSTRAINT {BOUND} CHECK ({column} IS NOT NULL AND {column} < {bound}) NOT VALID",
+            self.table.qualified_name()
+        )
+    }
+
+    fn with_cutover<R>(&self, bound: &str, work: impl FnOnce(&Cutover) -> Result<R>) -> Result<R> {
+        let (name, history, history_name) =
+            (self.table.qualified_name(), self.history(), self.history_name());
+        let names =
+            Names { table: self.table.oid, owner: self.attempts.owner, name: &name, history: &history };
+        work(&Cutover {
+            names: &names,
+            schema: &self.table.schema,
+            table_name: &self.table.name,
+            history_name: &history_name,
+            column: &self.scheme.column,
+            column_number: self.scheme.number,
+            bound,
+            drop_incoming: self.drop_incoming,
+        })
+    }
+
+    /// What would be done, and nothing else.
+    fn show(&self, found: Option<&Operation<Settings>>) -> Result<()> {
+        let bound = match found {
+            Some(operation) => operation.settings.bound,
+            None => self.attempts.look(|| self.bound())?,
+        };
+        let literal = self.scheme.literal(bound)?;
+        let obstacles = self.obstacles()?;
+        let name = self.table.qualified_name();
+        let size = self.attempts.look(|| {
+            Ok(spi::read_one_now::<String>(
+                "SELECT pg_size_pretty(pg_table_size($1::regclass))",
+                &[self.table.oid.into()],
+            )
+            .unwrap_or_default())
+        })?;
+        let mut number = 0;
+        let mut step = |what: String| {
+            number += 1;
+            tell(format!("step {number}: {what}"));
+        };
+        step(format!(
+            "{}; -- ACCESS EXCLUSIVE on {name} for a moment; rows outside are refused from here on",
+            self.check(&literal)
+        ));
+        step(format!(
+            "ALTER TABLE {name} VALIDATE CONSTRAINT {BOUND}; -- SHARE UPDATE EXCLUSIVE, reads {size} beside readers and writers"
+        ));
+        if self.widen_key {
+            for (index, key) in
+                self.attempts.look(|| obstacles::narrow_keys(self.table.oid, self.scheme.number))?
+            {
+                step(format!(
+                    "CREATE UNIQUE INDEX CONCURRENTLY {} as {key} with {} added; -- SHARE UPDATE EXCLUSIVE, reads {size}, by a background worker",
+                    cutover::wide_name(index),
+                    self.scheme.quoted()
+                ));
+            }
+        }
+        if obstacles.is_empty() {
+            let script = self.attempts.look(|| self.with_cutover(&literal, |cutover| cutover.script()))?;
+            step(format!(
+                "in one transaction, ACCESS EXCLUSIVE on {name} for some milliseconds, no row is read:"
+            ));
+            for statement in &script.statements {
+                tell(format!("   {};", statement.sql));
+            }
+            for statement in &script.later {
+                step(format!(
+                    "{}; -- SHARE UPDATE EXCLUSIVE there, reads it beside readers and writers",
+                    statement.sql
+                ));
+            }
+        }
+        step(format!(
+            "ALTER TABLE {} DROP CONSTRAINT {BOUND}; -- ACCESS EXCLUSIVE on it for a moment",
+            self.history()
+        ));
+        step(format!("{} partitions from {literal} on; -- SHARE UPDATE EXCLUSIVE on {name}", self.ahead));
+        for obstacle in &obstacles {
+            tell(format!("in the way: {}. {}", obstacle.what, obstacle.remedy));
+        }
+        let end = if obstacles.is_empty() {
+            "nothing is in the way: dry_run => false does it".to_owned()
+        } else {
+            format!("{} things are in the way", obstacles.len())
+        };
+        tell(end);
+        Ok(())
+    }
+
+    fn run(&self, found: Option<Operation<Settings>>) -> Result<()> {
+        let obstacles = self.obstacles()?;
+        let name = self.table.qualified_name();
+        if !obstacles.is_empty() {
+            let all: Vec<String> = obstacles.iter().map(|o| format!("{}.", o.what)).collect();
+            return Err(Error::not_in_prerequisite_state(format!("cannot partition {name}"))
+                .detail(all.join(" "))
+                .hint(obstacles.first().map(|o| o.remedy.clone()).unwrap_or_default()));
+        }
+        let mut operation = match found {
+            Some(operation) => {
+                tell(format!("going on with the conversion of {name}"));
+                operation
+            }
+            None => self.begin()?,
+        };
+        let bound = self.scheme.literal(operation.settings.bound)?;
+        self.prove(&bound)?;
+        self.widen()?;
+        let (parent, script) = self.attempts.retrying(|| {
+            self.with_cutover(&bound, |cutover| {
+                cutover.lock(self.attempts.lock_timeout)?;
+                let script = cutover.script()?;
+                let parent = cutover.run(&script)?;
+                operation.settings.history = Some(self.table.oid.to_u32());
+                operation.settings.later =
+                    script.later.iter().map(|s| (s.role.to_u32(), s.sql.clone())).collect();
+                operation.enter(EXCHANGED, Some(parent))?;
+                Ok((parent, script))
+            })
+        })?;
+        let Script { statements, .. } = script;
+        tell(format!(
+            "{name} is partitioned: {} commands in one transaction; its rows are in {}",
+            statements.len(),
+            self.history()
+        ));
+        let table =
+            self.attempts.look(|| describe(parent))?.ok_or_else(|| Error::internal("the table has gone"))?;
+        Conversion { table, attempts: self.attempts, scheme: self.scheme.clone(), ..*self }
+            .complete(operation)
+    }
+
+    fn begin(&self) -> Result<Operation<Settings>> {
+        let bound = self.attempts.look(|| self.bound())?;
+        let settings = Settings {
+            column: self.scheme.column.clone(),
+            bound,
+            unit: self.scheme.kind.unit().map(str::to_owned),
+            ahead: self.ahead,
+            drop_incoming: self.drop_incoming,
+            later: Vec::new(),
+            history: None,
+            timezone: self.scheme.timezone.clone(),
+        };
+        self.attempts.look(|| {
+            online::begin("convert", self.table.oid, &self.table.qualified_name(), PREPARING, settings, None)
+        })
+    }
+
+    /// Proves by a constraint that every row is below the bound, and that none lacks the key.
+    fn prove(&self, bound: &str) -> Result<()> {
+        let name = self.table.qualified_name();
+        let state = || {
+            Ok(spi::read_one_now::<bool>(
+                "SELECT c.convalidated FROM pg_constraint AS c WHERE c.conrelid = $1 AND c.conname = $2::name",
+                &[self.table.oid.into(), BOUND.into()],
+            ))
+        };
+        if self.attempts.look(state)?.is_none() {
+            self.attempts.retrying(|| spi::run(&self.check(bound), &[]))?;
+        }
+        if self.attempts.look(state)? == Some(false) {
+            self.attempts
+                .patiently(|| spi::run(&format!("ALTER TABLE {name} VALIDATE CONSTRAINT {BOUND}"), &[]))
+                .map_err(|error| self.outside(error, bound))?;
+            tell(format!("every row of {name} is below {bound}"));
+        }
+        Ok(())
+    }
+
+    fn outside(&self, error: Error, bound: &str) -> Error {
+        if error.code() != PgSqlErrorCode::ERRCODE_CHECK_VIOLATION {
+            return error;
+        }
+        Error::new(error.code(), format!("rows of {} lie outside the first partition", self.table.qualified_name()))
+            .detail(format!("Column \"{}\" is null there, or not below {bound}.", self.scheme.column))
+            .hint(
+                "CALL architect.abort_partition_operation() for the table; then correct these rows, or call this with \
+                 more headroom.",
+            )
+    }
+
+    /// Builds the indexes of widened keys.
+    fn widen(&self) -> Result<()> {
+        let narrow = self.attempts.look(|| obstacles::narrow_keys(self.table.oid, self.scheme.number))?;
+        for (index, key) in narrow {
+            let name = cutover::wide_name(index);
+            let state = || {
+                spi::read_now(
+                    "SELECT x.indexrelid, x.indisvalid FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+                      WHERE x.indrelid = $1 AND i.relname = $2::name",
+                    &[self.table.oid.into(), name.as_str().into()],
+                    |row| Ok((row.get::<pg_sys::Oid>(1)?, row.get::<bool>(2)?.unwrap_or_default())),
+                )
+            };
+            match self.attempts.look(state)?.first() {
+                Some((_, true)) => continue,
+                Some((Some(invalid), false)) => {
+                    self.job(&Work::DropIndex { table: self.table.oid, index: *invalid })?
+                }
+                _ => {}
+            }
+            self.job(&Work::CreateIndex {
+                table: self.table.oid,
+                like: index,
+                key_columns: vec![self.scheme.number],
+                name: name.clone(),
+            })?;
+            tell(format!("built the index of {key} with {} added", self.scheme.quoted()));
+        }
+        Ok(())
+    }
+
+    fn job(&self, work: &Work) -> Result<()> {
+        match perform(self.attempts.procedure, work, self.attempts.deadline)? {
+            Outcome::Done => Ok(()),
+            Outcome::Failed(error) => Err(error),
+            Outcome::HandedOver(command) => Err(online::hand_over(&command)),
+        }
+    }
+
+    /// What is left after the exchange; the table is the partitioned one.
+    fn complete(&self, mut operation: Operation<Settings>) -> Result<()> {
+        let name = self.table.qualified_name();
+        let owner = self.attempts.owner;
+        while let Some((role, sql)) = operation.settings.later.first().cloned() {
+            let statement = super::carry::Statement { role: pg_sys::Oid::from(role), sql };
+            self.attempts.patiently(|| {
+                cutover::as_role(owner, &statement)?;
+                operation.settings.later.retain(|(_, sql)| *sql != statement.sql);
+                operation.enter(EXCHANGED, None)
+            })?;
+        }
+        if let Some(history) = operation.settings.history {
+            self.attempts.retrying(|| drop_bound(pg_sys::Oid::from(history)))?;
+        }
+        self.make_ahead(&operation)?;
+        self.attempts.patiently(|| spi::run(&format!("ANALYZE {name}"), &[]))?;
+        self.call.procedure.transaction(|| operation.finish("converted"))?;
+        tell(format!("{name} is converted; manage_partitions() keeps its partitions coming"));
+        Ok(())
+    }
+
+    fn make_ahead(&self, operation: &Operation<Settings>) -> Result<()> {
+        let (bound, ahead) = (operation.settings.bound, operation.settings.ahead);
+        let cells = self.attempts.look(|| {
+            let zone = self.scheme.zone()?;
+            let end = self.scheme.grid.step(bound, i64::from(ahead), &*zone).unwrap_or(bound);
+            let cells = self.scheme.grid.cells(bound, end, 1000, &*zone);
+            cells
+                .into_iter()
+                .map(|(low, high)| {
+                    let suffix = suffix(self.scheme.kind, &self.scheme.grid, low, high, &*zone);
+                    let name = partition_name(&self.table.name, &suffix);
+                    Ok((name, self.scheme.literal(low)?, self.scheme.literal(high)?))
+                })
+                .collect::<Result<Vec<_>>>()
+        })?;
+        for (name, low, high) in cells {
+            // Those of a former attempt are there.
+            if lookup::relation_named(&self.table.schema, &name).is_some_and(crate::pg::lookup::is_partition)
+            {
+                continue;
+            }
+            online::make(
+                &self.attempts,
+                &Made {
+                    parent: self.table.oid,
+                    schema: &self.table.schema,
+                    name: &name,
+                    low: &low,
+                    high: &high,
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn undo(&self) -> Result<()> {
+        undo(&self.attempts, self.table.oid)
+    }
+}
+
+fn drop_bound(table: pg_sys::Oid) -> Result<()> {
+    let there = spi::read_one_now::<bool>(
+        "SELECT true FROM pg_constraint AS c WHERE c.conrelid = $1 AND c.conname = $2::name",
+        &[table.into(), BOUND.into()],
+    );
+    if let (Some(true), Some(name)) = (there, lookup::qualified_name(table)) {
+        spi::run(&format!("ALTER TABLE {name} DROP CONSTRAINT {BOUND}"), &[])?;
+    }
+    Ok(())
+}
+
+/// Takes back what a conversion has prepared.
+pub fn undo(attempts: &Attempts, table: pg_sys::Oid) -> Result<()> {
+    attempts.retrying(|| drop_bound(table))?;
+    let wide = attempts.look(|| {
+        spi::read_now(
+            "SELECT x.indexrelid FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+              WHERE x.indrelid = $1 AND i.relname LIKE 'architect\\_wide\\_%'",
+            &[table.into()],
+            |row| row.get::<pg_sys::Oid>(1),
+        )
+    })?;
+    for index in wide.into_iter().flatten() {
+        attempts.retrying(|| {
+            let name = lookup::qualified_name(index).unwrap_or_default();
+            spi::run(&format!("DROP INDEX {name}"), &[])
+        })?;
+    }
+    attempts.procedure.transaction(|| match online::unfinished(table)? {
+        Some((id, ..)) => online::finish(id, "aborted"),
+        None => Ok(()),
+    })
+}
+
+/// Gives up a conversion before the exchange.
+pub fn abort(call: &Call) -> Result<()> {
+    let relid: pg_sys::Oid = call.required(0, "table_name")?;
+    let (table, attempts) = call.on_table(relid, "abort an operation on", 1, 2)?;
+    let name = table.qualified_name();
+    let Some((_, kind, phase, _)) = call.procedure.transaction(|| online::unfinished(relid))? else {
+        return Err(Error::undefined_object(format!("no operation on {name} is under way")));
+    };
+    match (kind.as_str(), phase.as_str()) {
+        ("convert", PREPARING) => undo(&attempts, relid)?,
+        ("convert", _) => {
+            return Err(Error::not_in_prerequisite_state(format!("{name} is partitioned already"))
+                .detail("What is left of the conversion are checks of foreign keys and partitions to come.")
+                .hint("CALL architect.convert_to_partitioned() once more ends it."));
+        }
+        _ => return Err(Error::internal(format!("an operation of kind {kind}"))),
+    }
+    tell(format!("{name} is as it was"));
+    Ok(())
+}
