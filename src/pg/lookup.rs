@@ -77,18 +77,17 @@ pub fn is_partitioned(relid: pg_sys::Oid) -> bool {
     unsafe { pg_sys::get_rel_relkind(relid) as u8 == pg_sys::RELKIND_PARTITIONED_TABLE }
 }
 
-<<<<<<< HEAD
 /// Whether a relation is an index, a partitioned table's included.
 pub fn is_index(relid: pg_sys::Oid) -> bool {
     // SAFETY: a syscache look-up; an unknown OID has no kind.
     let kind = unsafe { pg_sys::get_rel_relkind(relid) } as u8;
     kind == pg_sys::RELKIND_INDEX || kind == pg_sys::RELKIND_PARTITIONED_INDEX
-=======
+}
+
 /// Whether a relation is a partition of a table.
 pub fn is_partition(relid: pg_sys::Oid) -> bool {
     // SAFETY: a syscache look-up; an unknown OID is none.
     unsafe { pg_sys::get_rel_relispartition(relid) }
->>>>>>> 44aa260 (convert_to_partitioned(): a table becomes the first partition of what takes its name and all that hangs on it)
 }
 
 /// Name of the schema a relation is in.
