@@ -24,6 +24,14 @@ GRANT EXECUTE ON FUNCTION architect.capture(), architect.stamp_row() TO PUBLIC;
 
 -- The docstrings of the functions, so that \df+ is a manual: written by scripts/comments.
 -- BEGIN generated comments
+COMMENT ON ROUTINE architect.abort_partition_operation IS
+'Gives up a conversion, split, merge or drain that has not come to its point of no return, and takes back what it
+has prepared.
+
+Arguments: table_name; deadline; lock_timeout.
+Errors: 25001 inside a transaction block or a function; 42704 nothing is under way; 55000 it can only be
+brought to its end; 42501 not the owner.
+Lock: ACCESS EXCLUSIVE on the table for a moment. Privilege: ownership of the table.';
 COMMENT ON ROUTINE architect.accept_discovery IS
 'Declares what discover_pii() found, as declare_column() would.
 
@@ -113,6 +121,29 @@ COMMENT ON ROUTINE architect.capture_statistics IS
 
 Returns one row: relations with a plan, contexts, bytes of row buffers.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.convert_to_partitioned IS
+'Makes an existing table partitioned by range, while it is read and written. It becomes the first
+partition, called <name>_p_history, of a partitioned table that takes its name and everything that hangs
+on it: identity and sequences, defaults, generated columns, indexes and constraints under their names,
+comments, statistics, privileges, row-level security and policies, triggers, rules, publications,
+replica identity, foreign keys both ways, views and functions that use it.
+
+Arguments: table_name; key, the column to partition by; every, the period of partitions to come, of time
+keys; step, the same of numbers; unit, what an integer key counts: epoch_s, epoch_ms, epoch_us; timezone,
+in which periods begin, by default the session''s; ahead, how many partitions to make; headroom, how many
+periods after the current one the first partition still takes: the conversion must be done by then;
+widen_key, whether to add the key to a primary key or unique constraint that lacks it, which a
+partitioned table requires and lets equal values of the former key recur; incoming_keys, keep or drop
+foreign keys of other tables; dry_run, which shows every step with its locks and all that is in the
+way; deadline; lock_timeout, how long one attempt at a lock may hold up others.
+Rows whose key is not below the first partition''s upper bound are refused from the first step on.
+After a crash, or past the deadline, another call goes on; abort_partition_operation() gives up. When
+cancelled before the exchange it takes back what it had prepared.
+Errors: 25001 inside a transaction block or a function; 55000 something is in the way, all of it in
+DETAIL; 23514 rows lie outside; 55P03 a lock was not to be had by the deadline; 42501 not the owner.
+Lock: ACCESS EXCLUSIVE on the table for a moment when the constraint is added and for the exchange,
+which reads no row; on tables with foreign keys to it then too. Scans run under SHARE UPDATE EXCLUSIVE.
+Privilege: ownership of the table, and of what has to be made anew.';
 COMMENT ON ROUTINE architect.create_monthly_partitions IS
 'Makes a table''s monthly partitions: the current month''s, those of the coming months and, if asked for,
 of past ones. Safe to call again at any time: what is there stays as it is.
@@ -390,6 +421,11 @@ COMMENT ON ROUTINE architect.note_updated_at_ddl IS
 'Event trigger function behind architect_updated_at_ddl: writes a renamed column''s new name into the
 trigger that keeps it, and warns of a trigger that would fire after it. What fails is a warning, never
 an error of the command.';
+COMMENT ON ROUTINE architect.partition_progress IS
+'Conversions, splits, merges and drains: those under way first, then the last that ended.
+
+Returns one row each: kind, table as it was called, phase, rows done of how many (an estimate), when it
+began, moved on last and ended, and how. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.privacy_columns IS
 'The columns that were declared, and what happens to them.
 
