@@ -163,6 +163,9 @@ BEGIN
     EXECUTE format('UPDATE audit_types.every_type AS t SET %s FROM audit_types.original AS n WHERE n.id = t.id + 1', sets);
     DELETE FROM audit_types.every_type;
 END $$;
+-- The WAL path writes the same values: compared at the end.
+ALTER TABLE every_type REPLICA IDENTITY FULL;
+SELECT 'created' FROM pg_create_logical_replication_slot('audit_types', 'db_architect');
 SELECT exercise();
 
 -- What the log has of one operation, by key, without the numbers that differ from run to run.
@@ -238,5 +241,29 @@ COMMIT;
 SELECT count(*) AS rows, count(new_values -> format('c%s', n)) AS has_key,
        count(*) FILTER (WHERE new_values -> format('c%s', n) = 'null') AS null_values
   FROM log, sample WHERE type = 'json' AND operation = 'INSERT';
+
+-- The output plugin writes the same text, whatever the settings of the session that decodes (but each event in one line).
+SET DateStyle = 'German';
+SET TimeZone = 'America/St_Johns';
+SET IntervalStyle = 'iso_8601';
+SET extra_float_digits = -5;
+SET bytea_output = 'escape';
+SET search_path = '';
+CREATE TABLE audit_types.wal AS
+    SELECT upper(event ->> 'operation') AS operation, (event -> 'key' ->> 'id')::int AS id, event -> 'new' AS new, event -> 'old' AS old,
+           event -> 'changed' AS changed, row_number() OVER (PARTITION BY event ->> 'operation', event -> 'key' ->> 'id' ORDER BY n) AS run
+      FROM (SELECT data::json, ordinality FROM pg_logical_slot_get_changes('audit_types', NULL, NULL, 'include-transaction', '0', 'tables', 'audit_types.every_type')
+                   WITH ORDINALITY) AS t (event, n);
+RESET ALL;
+SET client_min_messages = warning;
+SET search_path = audit_types;
+SELECT r.operation, count(*) AS entries, count(w.id) AS events,
+       count(*) FILTER (WHERE CASE r.operation
+           WHEN 'INSERT' THEN w.new::text = replace(r.image, E'\n', ' ')
+           WHEN 'DELETE' THEN w.old::text = replace(r.image, E'\n', ' ')
+           WHEN 'UPDATE' THEN (SELECT jsonb_object_agg(c.name, jsonb_build_array(w.old -> c.name, w.new -> c.name)) FROM json_array_elements_text(w.changed) AS c (name))
+                              = r.image::jsonb END) AS equal
+  FROM recorded AS r LEFT JOIN wal AS w USING (operation, id, run) GROUP BY r.operation ORDER BY r.operation;
+SELECT pg_drop_replication_slot('audit_types');
 
 DROP SCHEMA audit_types CASCADE;

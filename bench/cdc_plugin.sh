@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# The output plugin next to wal2json (format 2), in one run: CPU and elapsed time of the walsender that decodes the same
+# WAL for pg_recvlogical, rows a second, bytes sent and peak memory of the walsender without shared buffers.
+# usage: bench/cdc_plugin.sh [CHANGES] [ROUNDS]    (changes of a table of mixed columns; a hundredth of them, wide and TOAST-heavy)
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$0")/lib/measure.sh"
+changes=${1:-1000000} rounds=${2:-3}
+plugins=(db_architect wal2json)
+
+use_stage
+[[ -f $("$PG_CONFIG" --pkglibdir)/wal2json.so ]] || die "wal2json is not installed: apt-get install postgresql-$PG_MAJOR-wal2json"
+start_bench_cluster main wal_level=logical max_replication_slots=60 max_wal_senders=10 "$(plugin_setting)"
+sql "CREATE TABLE mixed (id bigint PRIMARY KEY, customer text, quantity int, created_at timestamptz DEFAULT now(), price numeric(10,2),
+       active boolean, note text, status int, uid uuid, born date, weight float8, doc jsonb);
+     CREATE TABLE wide (id bigint PRIMARY KEY, a text, b text, c text, d bytea, $(printf 'n%d int DEFAULT %d, ' {1..20} {1..20} | sed 's/, $//' ));
+     ALTER TABLE wide ALTER a SET STORAGE EXTERNAL, ALTER d SET STORAGE EXTERNAL"
+
+slots() { # NAME: the slots of a workload, made before it so that all of them decode the same WAL
+  local plugin round
+  for plugin in "${plugins[@]}"; do
+    for ((round = 0; round < rounds; round++)); do
+      sql "SELECT FROM pg_create_logical_replication_slot('$1_${plugin}_$round', '$plugin')"
+    done
+  done
+}
+
+options() { if [[ $1 == wal2json ]]; then echo "-o format-version=2"; fi; }
+
+declare -A cpu=() elapsed=() memory=() bytes=()
+lesser() { if [[ -z $2 ]] || (($1 < $2)); then echo "$1"; else echo "$2"; fi; }
+decode() { # NAME PLUGIN ROUND TARGET
+  local slot=$1_$2_$3 key=$1.$2 pid client started peak shared
+  started=$(date +%s%N)
+  # shellcheck disable=SC2046
+  tool_on main pg_recvlogical -d postgres --slot="$slot" --start --no-loop -s 1 -F 0 $(options "$2") -f "$DBA_WORK/out" 2>/dev/null &
+  client=$!
+  wait_until "SELECT sent_lsn >= '$4' FROM pg_stat_replication WHERE pid = (SELECT active_pid FROM pg_replication_slots WHERE slot_name = '$slot')" 600
+  elapsed[$key]=$(lesser $((($(date +%s%N) - started) / 1000)) "${elapsed[$key]:-}")
+  pid=$(sql "SELECT active_pid FROM pg_replication_slots WHERE slot_name = '$slot'")
+  cpu[$key]=$(lesser "$(awk '{printf "%d\n", $1 / 1000}' "/proc/$pid/schedstat")" "${cpu[$key]:-}")
+  peak=$(awk '/^VmHWM:/ {print $2}' "/proc/$pid/status")
+  shared=$(awk '/^RssShmem:/ {print $2}' "/proc/$pid/status")
+  memory[$key]=$(lesser $((peak - shared)) "${memory[$key]:-}")
+  sql "SELECT pg_terminate_backend($pid)" >/dev/null
+  wait "$client" || true
+  wait_until "SELECT NOT active FROM pg_replication_slots WHERE slot_name = '$slot'"
+  bytes[$key]=$(stat -c %s "$DBA_WORK/out")
+  rm -f "$DBA_WORK/out"
+  sql "SELECT pg_drop_replication_slot('$slot')" >/dev/null
+}
+
+workload() { # NAME ROWS SQL
+  local target round plugin
+  slots "$1" >/dev/null
+  psql_on main -q -U postgres -d postgres -v changes="$2" -f - <<<"$3" >/dev/null
+  target=$(sql "SELECT FROM pg_logical_emit_message(true, 'end', '')" >/dev/null; sql "SELECT pg_current_wal_flush_lsn()")
+  for ((round = 0; round < rounds; round++)); do
+    for plugin in "${plugins[@]}"; do decode "$1" "$plugin" "$round" "$target"; done
+  done
+  for plugin in "${plugins[@]}"; do
+    row "$1" "$plugin" "$(awk -v n="$2" -v t="${elapsed[$1.$plugin]}" 'BEGIN {printf "%d", n * 1e6 / t}')" \
+      "$(awk -v n="$2" -v t="${cpu[$1.$plugin]}" 'BEGIN {printf "%.2f", t / n}')" "$((bytes[$1.$plugin] / 1000000))" "$((memory[$1.$plugin] / 1024))"
+  done
+  printf '\n%s: %s times the rows/s of wal2json, %s of its memory\n\n' "$1" \
+    "$(quotient "${elapsed[$1.wal2json]}" "${elapsed[$1.db_architect]}")" "$(quotient "${memory[$1.db_architect]}" "${memory[$1.wal2json]}")"
+}
+row() { printf '| %-8s | %-12s | %10s | %8s | %8s | %8s |\n' "$@"; }
+
+row workload plugin rows/s "CPU us/row" "MB sent" "peak MB"
+workload mixed "$changes" "
+INSERT INTO mixed SELECT i, 'customer ' || i, i % 7, now(), i * 1.5, i % 2 = 0, 'some \"note\" ' || i, 0, gen_random_uuid(), '2000-01-01'::date + i % 9000, i / 7.0,
+       jsonb_build_object('a', i, 'tags', '[\"x\", \"y\"]'::jsonb) FROM generate_series(1, :changes * 2 / 5) i;
+UPDATE mixed SET status = status + 1;
+DELETE FROM mixed WHERE id % 2 = 0;"
+workload wide "$((changes / 100))" "
+INSERT INTO wide SELECT i, string_agg(md5((i * 1000 + g)::text) || E' \"quoted\"\n', ''), repeat('some text, ', 500), 'small', decode(string_agg(md5((i * g)::text), ''), 'hex')
+  FROM generate_series(1, :changes / 2) i, generate_series(1, 400) g GROUP BY i;
+UPDATE wide SET c = 'changed', b = 'short';"
