@@ -12,7 +12,7 @@ use_stage
 start_bench_cluster main wal_level=logical max_replication_slots=60 max_wal_senders=10 "$(plugin_setting)"
 sql "CREATE TABLE mixed (id bigint PRIMARY KEY, customer text, quantity int, created_at timestamptz DEFAULT now(), price numeric(10,2),
        active boolean, note text, status int, uid uuid, born date, weight float8, doc jsonb);
-     CREATE TABLE wide (id bigint PRIMARY KEY, a text, b text, c text, d bytea, $(printf 'n%d int DEFAULT %d, ' {1..20} {1..20} | sed 's/, $//' ));
+     CREATE TABLE wide (id bigint PRIMARY KEY, a text, b text, c text, d bytea, $(for ((i = 1; i < 20; i++)); do printf 'n%d int DEFAULT %d, ' $i $i; done) n20 int);
      ALTER TABLE wide ALTER a SET STORAGE EXTERNAL, ALTER d SET STORAGE EXTERNAL"
 
 slots() { # NAME: the slots of a workload, made before it so that all of them decode the same WAL

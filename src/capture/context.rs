@@ -120,34 +120,35 @@ impl Contexts {
     }
 }
 
+/// The uuid that architect.correlation_id is set to.
+pub fn correlation_id(text: &str) -> Result<uuid::Uuid> {
+    uuid::Uuid::parse_str(text).map_err(|_| {
+        Error::invalid_parameter("invalid value for parameter \"architect.correlation_id\"")
+            .detail(format!("\"{text}\" is not a uuid."))
+            .hint("SET LOCAL architect.correlation_id to a uuid, or RESET it.")
+    })
+}
+
+/// Fails unless what architect.context is set to can be kept as jsonb.
+pub fn check_json(text: &str) -> Result<()> {
+    let reason = match serde_json::from_str::<&serde_json::value::RawValue>(text) {
+        Err(error) => error.to_string(),
+        Ok(_) if !crate::pg::json::fits_jsonb(text.as_bytes()) => "it cannot be kept as jsonb".into(),
+        Ok(_) => return Ok(()),
+    };
+    Err(Error::invalid_parameter("invalid value for parameter \"architect.context\"")
+        .detail(format!("The value is not valid JSON: {reason}."))
+        .hint("SET LOCAL architect.context to a JSON document, or RESET it."))
+}
+
 fn store(facts: &Facts, at: i64) -> Result<i64> {
-    let correlation_id = facts
-        .correlation_id
-        .as_deref()
-        .map(|text| {
-            uuid::Uuid::parse_str(text).map_err(|_| {
-                Error::invalid_parameter("invalid value for parameter \"architect.correlation_id\"")
-                    .detail(format!("\"{text}\" is not a uuid."))
-                    .hint("SET LOCAL architect.correlation_id to a uuid, or RESET it.")
-            })
-        })
-        .transpose()?;
+    let correlation_id = facts.correlation_id.as_deref().map(correlation_id).transpose()?;
     let context = facts
         .context
         .as_deref()
         .map(|text| {
-            serde_json::from_str::<&serde_json::value::RawValue>(text)
-                .map_err(|error| error.to_string())
-                .and_then(|_| {
-                    crate::pg::json::fits_jsonb(text.as_bytes())
-                        .then(|| crate::pg::datum::jsonb(text))
-                        .ok_or_else(|| "it cannot be kept as jsonb".into())
-                })
-                .map_err(|reason| {
-                    Error::invalid_parameter("invalid value for parameter \"architect.context\"")
-                        .detail(format!("The value is not valid JSON: {reason}."))
-                        .hint("SET LOCAL architect.context to a JSON document, or RESET it.")
-                })
+            check_json(text)?;
+            Ok::<_, Error>(crate::pg::datum::jsonb(text))
         })
         .transpose()?;
     let sequence = lookup::own_relation("capture_context_id_seq")

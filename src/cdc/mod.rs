@@ -6,7 +6,7 @@
 //! | `event.rs` | what an event looks like as JSON, shared by the feed and the WAL path |
 //! | `decode/` | the WAL path: an output plugin for logical decoding |
 
-mod decode;
+pub mod decode;
 mod event;
 #[allow(dead_code)] // Callers follow.
 pub mod storage;
