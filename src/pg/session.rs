@@ -62,12 +62,6 @@ pub fn database() -> pg_sys::Oid {
     unsafe { pg_sys::MyDatabaseId }
 }
 
-/// Whether the server is a standby, or replays its WAL.
-pub fn in_recovery() -> bool {
-    // SAFETY: reads shared memory.
-    unsafe { pg_sys::RecoveryInProgress() }
-}
-
 /// Name of the current database, in the server's encoding.
 pub fn database_name() -> Vec<u8> {
     // SAFETY: returns null for an unknown OID, else a palloc'd copy.
