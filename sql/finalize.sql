@@ -53,6 +53,17 @@ created_at and created_by nor choose version and updated_by. Existing rows get t
 as updated_at and 1 as version; who and when they were created by is not known and stays null.
 Returns and errors as enable_updated_at.
 Lock: as enable_updated_at. Adding the columns rewrites nothing. Privilege: ownership of the table.';
+COMMENT ON ROUTINE architect.advance_idle_slots IS
+'Keeps the slots of a quiet database moving. A consumer that confirms only what it was sent keeps WAL
+from being removed while other databases write: for slots of output plugin db_architect in this
+database that are being read, a heartbeat goes into the WAL, which the consumer gets and confirms.
+
+Arguments: unread, also move slots that nobody reads to the end of the WAL, but only over WAL that has
+nothing for them: no change of any table and no message of this database. All of it is decoded to
+find out, which takes as long as reading it would; and a consumer that comes meanwhile is told that
+the slot is in use.
+Returns one row for each slot: heartbeat, advanced, kept (changes are waiting) or skipped.
+Errors: 55000 on a standby. Lock: none. Privilege: EXECUTE; with unread, of the role attribute REPLICATION.';
 COMMENT ON ROUTINE architect.architect_version IS
 'The version of the loaded library, as in db_architect.control.';
 COMMENT ON ROUTINE architect.audit_as_of IS
@@ -121,6 +132,14 @@ COMMENT ON ROUTINE architect.capture_statistics IS
 
 Returns one row: relations with a plan, contexts, bytes of row buffers.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.cdc_slots IS
+'The cluster''s replication slots, how far behind they are and what to do before the disk fills.
+
+Returns one row for each slot, of other output plugins and of standbys too, as any slot can fill the
+disk: whether it is read and by which pid; lag_bytes, WAL its consumer has not confirmed;
+retained_bytes, WAL kept for it; wal_status and safe_wal_size as in pg_replication_slots (bytes until
+WAL it needs may go); max_keep_bytes, max_slot_wal_keep_size, null without a limit; and advice.
+Lock: none. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.convert_to_partitioned IS
 'Makes an existing table partitioned by range, while it is read and written. It becomes the first
 partition, called <name>_p_history, of a partitioned table that takes its name and everything that hangs
@@ -276,6 +295,15 @@ schema_name, table_name, column_name, json_path ([] stands for the elements of a
 confidence, evidence and proposed_action. Findings are proposals: a person decides.
 Errors: 22023 sample_rows, time_budget or min_confidence out of range. Lock: ACCESS SHARE on each table.
 Privilege: EXECUTE, and SELECT on the tables.';
+COMMENT ON ROUTINE architect.emit_wal_event IS
+'Writes an event into the WAL, as part of the transaction, for readers of the WAL feed (output plugin
+db_architect); no table holds it, and the trigger feed does not have it: that is emit_event().
+
+Arguments: topic, what kind of event it is; key, what it is about, for readers that keep order by key;
+payload and headers, as JSON.
+Returns its place in the WAL. Readers get it when the transaction commits, in its order among the
+transaction''s changes.
+Errors: 22023 no topic. Lock: none. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.enable_audit IS
 'Records every change of a table''s rows in architect.audit_log, from the next statement on.
 
@@ -543,6 +571,13 @@ Arguments: keep, an interval of at least a day, or null to keep everything; acti
 require_seal, whether a log that has seals keeps a month until all of it is sealed.
 Returns one row: changed or exists. Nothing is dropped before the next run_maintenance().
 Errors: 22023 invalid value. Lock: none on the log. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.set_wal_context IS
+'Writes into the WAL who acts and for which request, as the settings architect.actor,
+architect.correlation_id and architect.context say: readers of the WAL feed get it with every later
+change of the transaction. The trigger feed and audit need no such call.
+
+Returns its place in the WAL. With none of the settings set, later changes have no context again.
+Errors: 22023 a setting that is not a uuid or not JSON. Lock: none. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.shred_subject IS
 'Erases a person''s encrypted values everywhere at once, by throwing their keys away.
 

@@ -26,8 +26,8 @@
 mod api;
 pub mod bound;
 pub mod civil;
-pub mod create;
 mod convert;
+pub mod create;
 pub mod job;
 pub mod key;
 pub mod layout;
