@@ -391,6 +391,11 @@ admin (all functions, among them maintenance and seals). No level lets a role wr
 Returns one row for each privilege granted.
 Errors: 42704 no such role; 22023 no such level; 42501 not allowed to grant.
 Lock: none. Privilege: of the extension''s owner, or a superuser.';
+COMMENT ON ROUTINE architect.hold_partition IS
+'Puts a partition on hold: no retention touches it until it is released.
+
+Arguments: partition; reason, for those who ask later. Returns one row: held, changed or exists.
+Errors: 42501 not the owner; 42809 not a table. Lock: none. Privilege: ownership of the partition.';
 COMMENT ON ROUTINE architect.import_snapshot IS
 'Keeps a standby''s counters, so that an index used there is not taken for unused.
 
@@ -430,6 +435,19 @@ failed (CREATE INDEX CONCURRENTLY did not finish; the fix builds it anew), lefto
 its work; the fix drops it) or incomplete (the index of a partitioned table, some of whose partitions
 have none attached; the fix makes and attaches them); reason; fix and undo.
 Lock and privilege: as index_usage().';
+COMMENT ON ROUTINE architect.maintain_partitions IS
+'Does for every managed table what its policy says: makes partitions ahead, retires those past keeping,
+finishes interrupted detaches, gathers the parent''s planner statistics. To be called by a scheduler,
+hourly or nightly; run_maintenance() calls it too.
+
+Arguments: parent, one managed table only; deadline, what is not begun by then is left to the next
+call; lock_timeout, how long one attempt at a lock may hold up others. Each step commits on its own; a
+table that fails is a WARNING and stops no other. Tables the role has no rights to are refused. Every
+action and refusal is a row of partition_log(); partition_plan() says beforehand what would be done.
+Errors: 25001 inside a transaction block or a function; 55000 parent is not managed.
+Lock: SHARE UPDATE EXCLUSIVE on parents, which holds up neither readers nor writers; ACCESS EXCLUSIVE for
+moments on default partitions and on what is retired. Privilege: EXECUTE, and the rights of the tables''
+owners: it works as each table''s owner.';
 COMMENT ON ROUTINE architect.maintenance_log IS
 'What the last runs of run_maintenance() did, the latest first.
 
@@ -442,6 +460,23 @@ Arguments: expected_every, how often a run should finish.
 Returns one row: when the last run started and when one last finished, how many steps failed in it,
 whether none finished within twice the expected time, and the pg_cron schedule, where pg_cron is
 installed in this database and schedule_maintenance() was called. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.manage_partitions IS
+'Has maintain_partitions() keep a table''s partitions: made ahead, retired when they are past keeping.
+Adopts any table partitioned by range, whoever made its partitions and however irregular: bounds are
+read from the catalogue and gone on from where they end.
+
+Arguments: parent; every and step, key_unit, timezone as in create_partitions, the time zone is kept
+with the policy; ahead, how many periods after the current one, by default half a year of months, a month
+of days, three days of hours, 8 steps; keep, an interval, or keep_value for keys that are numbers: what
+ended longer ago is retired, by its bound in the catalogue; null keeps everything; keep_action, detach
+(the table stays, outside), drop, or archive: moved to archive_schema, or handed to archive_function, a
+function of one regclass called as the table''s owner once the partition is detached; max_retired, how
+many partitions one run may retire; privileges, whether new partitions get the parent''s; analyze_parent,
+whether the parent''s planner statistics, which autovacuum never gathers, are kept fresh.
+Returns one row: managed, changed or exists, with what was found; rows warning of what maintenance
+cannot or will not do. Nothing is made or retired before the next maintain_partitions().
+Errors: 42501 not the owner, or not of the function; 42809, 22023 as create_partitions; 3F000 no such
+schema; 42883 no such function. Lock: none on the table. Privilege: ownership of the parent.';
 COMMENT ON ROUTINE architect.note_ddl IS
 'Event trigger function behind architect_ddl: audits new tables of audited schemas, completes new
 partitions of audited tables, follows renames. What fails is a warning, never an error of the command.';
@@ -449,6 +484,28 @@ COMMENT ON ROUTINE architect.note_updated_at_ddl IS
 'Event trigger function behind architect_updated_at_ddl: writes a renamed column''s new name into the
 trigger that keeps it, and warns of a trigger that would fire after it. What fails is a warning, never
 an error of the command.';
+COMMENT ON ROUTINE architect.partition_holds IS
+'The partitions on hold.
+
+Returns one row for each. Lock: none. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.partition_log IS
+'What maintenance of partitions did, refused and failed at, the latest first.
+
+Arguments: parent, one table only; runs, how many runs to show.
+Returns one row for each action: created, dropped, detached, archived, finalized, analyzed, finished; and
+conflict, held, deferred, refused, failed, with the reason; duration_ms. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.partition_plan IS
+'What maintain_partitions() would do now.
+
+Arguments: parent, one managed table; by default all the role has the rights of.
+Returns one row for each step: steps of one transaction_group are done in one transaction; lock_mode and
+locks, the strongest lock and on what; bytes_read, how much is read while it is held. conflict, held and
+deferred are steps that will not be taken, with the reason.
+Errors: 42501 not the owner; 55000 not managed. Lock: none but ACCESS SHARE. Privilege: ownership.';
+COMMENT ON ROUTINE architect.partition_policies IS
+'The tables that are managed, and how.
+
+Returns one row for each: status ok, or why its policy is not followed. Lock: none. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.partition_progress IS
 'Conversions, splits, merges and drains: those under way first, then the last that ended.
 
@@ -487,12 +544,30 @@ since statistics began; verdict ''drop'', with the statement that drops it and t
 again, or ''keep'', where it enforces a constraint or serves a foreign key, replica identity, clustering or
 an extension; reason. A partitioned table''s index stands for those of its partitions.
 Lock and privilege: as index_usage().';
+COMMENT ON ROUTINE architect.release_partition IS
+'Ends a hold.
+
+Returns one row: released, or skipped if there was none.
+Errors: 42501 not the owner. Lock: none. Privilege: ownership of the partition.';
 COMMENT ON ROUTINE architect.remove_standard_columns IS
 'Stops keeping every column of a table that add_standard_columns or enable_updated_at keeps.
 
 Arguments: table_name; drop_columns, whether the columns that were added are dropped. By default they
 stay, with their values and defaults.
 Returns, errors, lock and privilege as disable_updated_at.';
+COMMENT ON ROUTINE architect.retain_partitions IS
+'Retires a table''s partitions that are past keeping, whether it is managed or not.
+
+Arguments: parent; keep, an interval, or keep_value for a key that is a number: partitions whose upper
+bound in the catalogue is that far back are retired; keep_action, archive_schema, archive_function as in
+manage_partitions; max_partitions, at most so many at once; dry_run, true by default, only tells; deadline;
+lock_timeout; key_unit and timezone as in create_partitions, for tables that are not managed. Partitions
+on hold stay, as do the default one and the one that holds the present.
+Tells as NOTICEs what would be, or was, done; what was done is in partition_log() too.
+Errors: 25001 inside a transaction block or a function; 42501 not the owner; 22023 nothing given to
+keep. Lock: SHARE UPDATE EXCLUSIVE on the parent (ACCESS EXCLUSIVE, waited for 200 ms at a time, where
+there is a default partition); ACCESS EXCLUSIVE on each partition once it is detached. Privilege:
+ownership of the parent.';
 COMMENT ON ROUTINE architect.revert_changes IS
 'Undoes recorded changes: of one transaction, of one correlation id, or of one table since a time.
 
@@ -633,6 +708,11 @@ referenced tables deleted or updated since statistics began; reason; fix and und
 key is reported once, with the statements for each partition.
 Lock: none. Privilege: EXECUTE; shows tables the caller may read, all of them to members of
 pg_read_all_stats.';
+COMMENT ON ROUTINE architect.unmanage_partitions IS
+'Has maintenance leave a table alone. Its partitions stay as they are.
+
+Returns one row: unmanaged, or skipped if it was not managed.
+Errors: 42501 not the owner. Lock: none. Privilege: ownership of the parent.';
 COMMENT ON ROUTINE architect.unused_indexes IS
 'Indexes that no query has used for a stated time, on this server and on its standbys.
 

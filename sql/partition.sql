@@ -16,7 +16,6 @@ CREATE TABLE architect.partition_action (
     object_name    text NOT NULL,
     action         text NOT NULL,
     detail         text NOT NULL,
-    attempts       integer NOT NULL,
     took_ms        bigint NOT NULL
 );
 CREATE INDEX partition_action_run_id_idx ON architect.partition_action (run_id);

@@ -33,6 +33,7 @@ extension_sql_file!("../sql/capture.sql", name = "capture", requires = ["schema"
 extension_sql_file!("../sql/updated_at.sql", name = "updated_at", requires = ["schema"]);
 extension_sql_file!("../sql/maintenance.sql", name = "maintenance", requires = ["schema"]);
 extension_sql_file!("../sql/partition_job.sql", name = "partition_job", requires = ["schema"]);
+extension_sql_file!("../sql/partition.sql", name = "partition", requires = ["schema"]);
 extension_sql_file!("../sql/audit_using.sql", name = "audit_using", requires = ["capture"]);
 extension_sql_file!("../sql/index.sql", name = "index", requires = ["schema"]);
 

@@ -22,5 +22,9 @@ pub struct Step {
 }
 
 /// What each capability has registered, in the order it is run.
-const CAPABILITIES: &[&[Step]] =
-    &[crate::audit::maintain::STEPS, crate::cdc::decode::slots::STEPS, crate::index::snapshot::STEPS];
+const CAPABILITIES: &[&[Step]] = &[
+    crate::audit::maintain::STEPS,
+    crate::partition::maintain_api::STEPS,
+    crate::cdc::decode::slots::STEPS,
+    crate::index::snapshot::STEPS,
+];

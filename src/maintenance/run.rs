@@ -102,6 +102,11 @@ impl Run {
         Ok(!failure)
     }
 
+    /// The procedure itself, for work that has its own way of dividing itself into transactions.
+    pub fn procedure(&self) -> &Procedure {
+        &self.procedure
+    }
+
     /// Notes what was done with an object; kept when the step ends, whether it succeeds or not.
     pub fn note(&mut self, object: impl Into<String>, action: &'static str, detail: impl Into<String>) {
         self.notes.push(Note { object: object.into(), action, detail: detail.into() });

@@ -217,7 +217,8 @@ impl Creation {
         }
         match subtransaction::attempt(|| self.run(&layout.parent)) {
             Ok(notes) => Ok(Ok(notes)),
-            Err(error) if error.is_cancel() => Err(error),
+            // A lock that was not to be had: to be tried again as a whole.
+            Err(error) if error.is_cancel() || super::locking::is_busy(&error) => Err(error),
             Err(error) => Ok(Err(explain(&error, layout))),
         }
     }
@@ -239,7 +240,7 @@ pub struct Refused {
     pub detail: String,
 }
 
-fn explain(error: &Error, layout: &Layout) -> Refused {
+pub fn explain(error: &Error, layout: &Layout) -> Refused {
     let default = layout.default().map(Partition::qualified_name).unwrap_or_default();
     match error.code() {
         PgSqlErrorCode::ERRCODE_CHECK_VIOLATION if !default.is_empty() => Refused {
@@ -298,14 +299,19 @@ pub fn run(
     })
 }
 
-/// Why attaching would read a default partition under a lock for long.
-fn scan_of_default(layout: &Layout) -> Result<Option<String>> {
-    let Some(default) = layout.default() else { return Ok(None) };
-    let bytes = spi::read_one_now::<i64>(
+/// Size of a partition with all that is below it.
+pub fn bytes_of(partition: &Partition) -> i64 {
+    spi::read_one_now::<i64>(
         "SELECT coalesce(sum(pg_relation_size(t.relid)), 0)::bigint FROM pg_partition_tree($1::oid::regclass) t WHERE t.isleaf",
-        &[default.oid.into()],
+        &[partition.oid.into()],
     )
-    .unwrap_or_default();
+    .unwrap_or_default()
+}
+
+/// Why attaching would read a default partition under a lock for long.
+pub fn scan_of_default(layout: &Layout) -> Result<Option<String>> {
+    let Some(default) = layout.default() else { return Ok(None) };
+    let bytes = bytes_of(default);
     if bytes <= READ_AT_ONCE || layout::is_empty(default)? && bytes <= 8 * READ_AT_ONCE {
         return Ok(None);
     }

@@ -17,9 +17,15 @@
 //! | `template.rs` | what a new partition takes from the parent and the latest one |
 //! | `create.rs` | making partitions |
 //! | `policy.rs` | what is to be done about a table: stored, read |
+//! | `plan.rs` | what maintenance would do with a table now: steps |
+//! | `maintain.rs` | running the steps, table by table |
+//! | `retire.rs` | taking partitions out of use |
+//! | `journal.rs` | what was done, refused and failed at |
 //! | `locking.rs` | short waits for locks, retried |
-//! | `api.rs` | the SQL functions that make and show partitions |
 //! | `convert/` | an existing table becomes partitioned |
+//! | `api.rs` | the SQL functions that make partitions |
+//! | `policy_api.rs` | those that say how a table's are kept |
+//! | `maintain_api.rs` | those that run maintenance, say what it would do and what it did |
 //! | `job/` | commands that must be at the top level, run by a background worker |
 //! | `online/` | procedures that change what is partitioned beside those who use it |
 
@@ -29,14 +35,20 @@ pub mod civil;
 mod convert;
 pub mod create;
 pub mod job;
+mod journal;
 pub mod key;
 pub mod layout;
 pub mod locking;
+mod maintain;
+pub mod maintain_api;
 pub mod missing;
 pub mod name;
 pub mod online;
 pub mod period;
+mod plan;
 pub mod policy;
+mod policy_api;
+mod retire;
 pub mod table;
 pub mod template;
 pub mod zone;

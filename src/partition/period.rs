@@ -32,6 +32,20 @@ pub enum Period {
     Step(i64),
 }
 
+impl std::fmt::Display for Period {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (count, unit) = match *self {
+            Self::Months(months) if months % 12 == 0 => (i64::from(months / 12), "year"),
+            Self::Months(months) => (i64::from(months), "month"),
+            Self::Days(days) => (i64::from(days), "day"),
+            Self::Micros(length) if length % HOUR == 0 => (length / HOUR, "hour"),
+            Self::Micros(length) => (length / (HOUR / 60), "minute"),
+            Self::Step(step) => return write!(f, "{step}"),
+        };
+        write!(f, "{count} {unit}{}", if count == 1 { "" } else { "s" })
+    }
+}
+
 /// 2000-01-03, a Monday: where weeks begin.
 const MONDAY: i64 = 2 * DAY;
 /// Nearer to the end of time than this nothing is reckoned with.
@@ -258,6 +272,24 @@ impl Grid {
     }
 }
 
+/// A local time less an interval, as PostgreSQL reckons: months first, the last day of a shorter month for
+/// one it does not have.
+#[must_use]
+pub fn less(local: i64, months: i32, days: i32, micros: i64) -> Option<i64> {
+    if !(-FAR..FAR).contains(&local) {
+        return None;
+    }
+    let c = civil::civil(local);
+    let month = c.year * 12 + c.month - 1 - i64::from(months);
+    let (year, month) = (month.div_euclid(12), month.rem_euclid(12) + 1);
+    let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    let length = civil::days_from_civil(next.0, next.1, 1) - civil::days_from_civil(year, month, 1);
+    civil::at_midnight(year, month, c.day.min(length))?
+        .checked_add(c.time)?
+        .checked_sub(i64::from(days).checked_mul(DAY)?)?
+        .checked_sub(micros)
+}
+
 /// When the clock was changed after `from` and not after `to`; none where it was not.
 fn change_of_clock(from: i64, to: i64, zone: &dyn Zone) -> Option<i64> {
     let offset = |at: i64| zone.local(at) - at;
@@ -442,6 +474,15 @@ mod tests {
         assert!(Period::from_interval(0, 0, 5).is_err());
         assert!(Period::from_interval(-1, 0, 0).is_err());
         assert!(Period::from_step(0).is_err());
+    }
+
+    #[test]
+    fn months_are_taken_off_as_postgresql_does() {
+        let at = |text: &str| parse(text).unwrap();
+        assert_eq!(less(at("2026-03-31 10:00:00"), 1, 0, 0), parse("2026-02-28 10:00:00"));
+        assert_eq!(less(at("2024-03-31"), 1, 1, HOUR), parse("2024-02-27 23:00:00"));
+        assert_eq!(less(at("2026-01-15"), 13, 0, 0), parse("2024-12-15"));
+        assert_eq!(less(i64::MAX, 1, 0, 0), None);
     }
 
     #[test]

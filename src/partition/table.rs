@@ -45,6 +45,10 @@ pub struct Partition {
     pub detach_pending: bool,
     /// As the planner believes, -1 where it does not know.
     pub rows: f64,
+    /// Size of the table itself at the last look, with those below it.
+    pub pages: i64,
+    /// Planner statistics: last gathered.
+    pub analyzed: Option<i64>,
 }
 
 impl Parent {
@@ -143,7 +147,8 @@ pub fn partitions(parents: &[pg_sys::Oid]) -> Result<HashMap<pg_sys::Oid, Vec<Pa
     let rows = security::with_settings(&settings, || {
         spi::read_now(
             "SELECT i.inhparent, c.oid, n.nspname::text, c.relname::text, c.relowner, c.relkind,
-                    pg_get_expr(c.relpartbound, c.oid), i.inhdetachpending, c.reltuples
+                    pg_get_expr(c.relpartbound, c.oid), i.inhdetachpending, c.reltuples, c.relpages::bigint,
+                    greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid))
                FROM pg_inherits i
                JOIN pg_class c ON c.oid = i.inhrelid
                JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -164,6 +169,8 @@ pub fn partitions(parents: &[pg_sys::Oid]) -> Result<HashMap<pg_sys::Oid, Vec<Pa
                         bounds: Bounds::Other,
                         detach_pending: row.get(8)?.unwrap_or_default(),
                         rows: row.get::<f32>(9)?.map_or(-1.0, f64::from),
+                        pages: row.get(10)?.unwrap_or_default(),
+                        analyzed: row.get::<TimestampWithTimeZone>(11)?.map(i64::from),
                     },
                 ))
             },

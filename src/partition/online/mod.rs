@@ -11,8 +11,8 @@
 //! | `detach.rs` | detach_partition() |
 
 mod api;
-mod attempts;
-mod call;
+pub mod attempts;
+pub mod call;
 mod detach;
 mod make;
 mod operation;

@@ -1,0 +1,309 @@
+//! Running what the planner says, table by table, each step in a transaction of its own: one table that
+//! fails stops no other, and what was committed stays.
+
+use super::create::{self, Creation};
+use super::job::{Outcome, Work, perform};
+use super::journal::Journal;
+use super::layout::Layout;
+use super::missing::Cell;
+use super::online::attempts::Attempts;
+use super::plan::{self, Act, Step};
+use super::policy::{self, Policy, Retention};
+use super::retire;
+use super::table::{self, Parent, Partition};
+use crate::error::{Error, Result};
+use crate::pg::procedure::Procedure;
+use crate::pg::{security, spi};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// Who maintains what, until when.
+pub struct Maintenance<'p> {
+    pub procedure: &'p Procedure,
+    /// Whose rights decide which tables may be touched.
+    pub acting: pg_sys::Oid,
+    pub deadline: Instant,
+    /// Milliseconds one attempt at a lock may take.
+    pub lock_timeout: i32,
+}
+
+/// A table with a policy, as read at the beginning.
+pub struct Managed {
+    pub policy: Policy,
+    pub parent: Option<Parent>,
+    pub partitions: Vec<Partition>,
+}
+
+impl Maintenance<'_> {
+    /// Maintains one managed table, or all. Returns how much failed.
+    pub fn all(&self, only: Option<pg_sys::Oid>) -> Result<i32> {
+        let (managed, holds) = self.procedure.transaction(|| {
+            policy::follow_tables()?;
+            self.as_acting(|| read(only)).and_then(|managed| Ok((managed, policy::holds()?)))
+        })?;
+        if managed.is_empty() && only.is_none() && !self.procedure.transaction(retire::any_left)? {
+            return Ok(0);
+        }
+        let mut journal = Journal::begin(self.procedure)?;
+        for table in managed {
+            let (name, relid) =
+                (table.policy.qualified_name(), table.policy.relid.unwrap_or(pg_sys::InvalidOid));
+            let begun = Instant::now();
+            match self.table(table, &holds, &mut journal) {
+                Ok(()) => {}
+                Err(error) if error.is_cancel() => return Err(error),
+                Err(error) => {
+                    warn(&name, &error);
+                    journal.note((relid, &name), &name, "failed", told(&error), begun);
+                }
+            }
+            journal.write(self.procedure)?;
+        }
+        retire::finish_interrupted(self, &mut journal)?;
+        journal.finish(self.procedure)
+    }
+
+    pub fn as_acting<R>(&self, work: impl FnOnce() -> R) -> R {
+        security::as_role(self.acting, || security::with_safe_search_path(work))
+    }
+
+    pub fn attempts(&self, owner: pg_sys::Oid) -> Attempts<'_> {
+        Attempts {
+            procedure: self.procedure,
+            owner,
+            deadline: self.deadline,
+            lock_timeout: self.lock_timeout,
+        }
+    }
+
+    fn table(&self, table: Managed, holds: &[(String, String)], journal: &mut Journal) -> Result<()> {
+        let (policy, begun) = (table.policy, Instant::now());
+        let name = policy.qualified_name();
+        let Some(parent) = table.parent else {
+            let why =
+                "there is no such table partitioned by range any more; unmanage_partitions() forgets it";
+            journal.note((pg_sys::InvalidOid, &name), &name, "failed", why, begun);
+            return Ok(());
+        };
+        if let Err(error) = permitted(&policy, &parent) {
+            journal.note((parent.oid, &name), &name, "refused", told(&error), begun);
+            return Ok(());
+        }
+        let owner = parent.owner;
+        let (layout, steps) = self.procedure.transaction(|| {
+            security::as_owner(owner, || {
+                let layout = Layout::new(parent, table.partitions, &policy.shape)?;
+                let steps = plan::of(&policy, &layout, holds)?;
+                Ok((layout, steps))
+            })
+        })?;
+        self.steps(&policy.retention, &policy.shape, &layout, steps, journal)
+    }
+
+    /// Runs steps of one table, those of one group in one transaction.
+    pub fn steps(
+        &self,
+        retention: &Retention,
+        shape: &super::layout::Shape,
+        layout: &Layout,
+        steps: Vec<Step>,
+        journal: &mut Journal,
+    ) -> Result<()> {
+        let parent = &layout.parent;
+        let name = parent.qualified_name();
+        let about = (parent.oid, name.as_str());
+        let mut steps = steps.into_iter().peekable();
+        // A proof that fails makes what relies on it impossible.
+        let mut unproven: Option<String> = None;
+        while let Some(step) = steps.next() {
+            let begun = Instant::now();
+            if begun >= self.deadline && !matches!(step.act, Act::Refuse | Act::Unprove) {
+                journal.note(
+                    about,
+                    step.object,
+                    "deferred",
+                    format!("{}: the deadline has come", step.action),
+                    begun,
+                );
+                continue;
+            }
+            let attempts = self.attempts(parent.owner);
+            let proving = matches!(step.act, Act::Prove);
+            let outcome = match step.act {
+                Act::Refuse => {
+                    journal.note(about, step.object, step.action, step.detail, begun);
+                    continue;
+                }
+                Act::Create(first) => {
+                    let mut group = vec![*first];
+                    while let Some(next) = steps.next_if(|next| next.group == step.group) {
+                        if let Act::Create(creation) = next.act {
+                            group.push(*creation);
+                        } else {
+                            journal.note(about, next.object, next.action, next.detail, begun);
+                        }
+                    }
+                    if let Some(why) = &unproven {
+                        for creation in &group {
+                            let row = creation.row(layout, "conflict", why.clone());
+                            journal.note(about, row.name, row.action, row.detail, begun);
+                        }
+                        continue;
+                    }
+                    match attempts.retrying(|| create_group(parent, shape, &group)) {
+                        Ok(rows) => {
+                            for row in rows {
+                                journal.note(about, row.name, row.action, row.detail, begun);
+                            }
+                            continue;
+                        }
+                        Err(error) => Err(error),
+                    }
+                }
+                Act::Finalize(child) => {
+                    self.top_level(&Work::FinalizeDetach { parent: parent.oid, child }).map(|()| "finalized")
+                }
+                Act::Prove => attempts
+                    .retrying(|| {
+                        spi::run(&create::lock_parent(parent), &[])?;
+                        spi::run(&step.sql, &[])
+                    })
+                    .map(|_| ""),
+                Act::Unprove => attempts.retrying(|| spi::run(&step.sql, &[])).map(|_| ""),
+                Act::Validate => match attempts.patiently(|| spi::run(&step.sql, &[])) {
+                    Ok(_) => Ok(""),
+                    Err(error) if error.code() == PgSqlErrorCode::ERRCODE_CHECK_VIOLATION => {
+                        unproven = Some(create::explain(&error, layout).detail);
+                        continue;
+                    }
+                    Err(error) => {
+                        unproven = Some(error.one_line());
+                        continue;
+                    }
+                },
+                Act::Analyze => attempts.patiently(|| spi::run(&step.sql, &[])).map(|_| "analyzed"),
+                Act::Retire(partition) => {
+                    retire::retire(self, retention, layout, &partition, journal)?;
+                    continue;
+                }
+            };
+            match outcome {
+                Ok("") => {}
+                Ok(done) => journal.note(about, step.object, done, step.detail, begun),
+                Err(error) if error.is_cancel() => return Err(error),
+                Err(error) => {
+                    warn(&step.object, &error);
+                    journal.note(
+                        about,
+                        step.object,
+                        "failed",
+                        format!("{}: {}", step.action, told(&error)),
+                        begun,
+                    );
+                    if proving {
+                        unproven = Some(told(&error));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a worker run what must be at the top level.
+    pub fn top_level(&self, work: &Work) -> Result<()> {
+        match perform(self.procedure, work, self.deadline)? {
+            Outcome::Done => Ok(()),
+            Outcome::Failed(error) => Err(error),
+            Outcome::HandedOver(command) => Err(Error::new(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES,
+                "no background worker could be started before the deadline",
+            )
+            .detail(format!("To be run by hand: {command};"))
+            .hint("Raise max_worker_processes.")),
+        }
+    }
+}
+
+/// Tables with a policy, with their partitions: two queries, however many there are.
+pub fn read(only: Option<pg_sys::Oid>) -> Result<Vec<Managed>> {
+    let policies = policy::read(only)?;
+    if let (Some(relid), true) = (only, policies.is_empty()) {
+        let name = crate::pg::lookup::qualified_name(relid).unwrap_or_default();
+        return Err(Error::not_in_prerequisite_state(format!("{name} is not managed"))
+            .hint("SELECT architect.manage_partitions(...) says how its partitions are kept."));
+    }
+    let relations: Vec<pg_sys::Oid> = policies.iter().filter_map(|policy| policy.relid).collect();
+    let mut parents: HashMap<pg_sys::Oid, Parent> =
+        table::parents(Some(&relations))?.into_iter().map(|parent| (parent.oid, parent)).collect();
+    let mut partitions = table::partitions(&relations)?;
+    Ok(policies
+        .into_iter()
+        .map(|policy| {
+            let parent = policy.relid.and_then(|relid| parents.remove(&relid));
+            let partitions = policy.relid.and_then(|relid| partitions.remove(&relid)).unwrap_or_default();
+            Managed { policy, parent, partitions }
+        })
+        .collect())
+}
+
+/// Whether a policy may be followed: by somebody with the rights of the table's owner, and as the owner had
+/// it who made it.
+pub fn permitted(policy: &Policy, parent: &Parent) -> Result<()> {
+    let name = parent.qualified_name();
+    let owner = security::role_name(parent.owner);
+    if !parent.owned {
+        return Err(Error::insufficient_privilege(format!("must be owner of table {name}"))
+            .detail(format!("It belongs to {owner}.")));
+    }
+    if owner != policy.owner_name {
+        return Err(Error::insufficient_privilege(format!("the policy of {name} is not its owner's"))
+            .detail(format!(
+                "It was made while the table belonged to {}; now it belongs to {owner}.",
+                policy.owner_name
+            ))
+            .hint("The owner looks at it and calls manage_partitions() again."));
+    }
+    Ok(())
+}
+
+/// Makes partitions in one transaction, those that are still missing once nobody else can change that.
+fn create_group(
+    parent: &Parent,
+    shape: &super::layout::Shape,
+    group: &[Creation],
+) -> Result<Vec<create::Row>> {
+    spi::run(&create::lock_parent(parent), &[])?;
+    let layout = Layout::read(parent, shape)?;
+    let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(Vec::new()) };
+    let missing: Vec<_> = layout
+        .cells(first.piece.from, last.piece.to)
+        .into_iter()
+        .filter_map(|cell| if let Cell::Missing(piece) = cell { Some(piece) } else { None })
+        .collect();
+    let mut rows = Vec::new();
+    for creation in group.iter().filter(|creation| missing.contains(&creation.piece)) {
+        rows.push(match creation.attempt(&layout)? {
+            Ok(notes) => creation.row(&layout, "created", notes),
+            Err(refused) => creation.row(&layout, refused.action, refused.detail),
+        });
+    }
+    Ok(rows)
+}
+
+/// An error in one line, with what to do.
+pub fn told(error: &Error) -> String {
+    match error.hint_text() {
+        Some(hint) => format!("{} ({}) {hint}", error.one_line(), error.sqlstate()),
+        None => format!("{} ({})", error.one_line(), error.sqlstate()),
+    }
+}
+
+pub fn warn(object: &str, error: &Error) {
+    ereport!(
+        PgLogLevel::WARNING,
+        PgSqlErrorCode::ERRCODE_WARNING,
+        format!("maintenance of partitions failed at {object}: {}", error.one_line())
+    );
+}

@@ -1,0 +1,270 @@
+//! Taking partitions out of use: detached beside readers and writers, then dropped, moved or handed on.
+
+use super::create;
+use super::job::Work;
+use super::journal::Journal;
+use super::layout::Layout;
+use super::maintain::{Maintenance, told, warn};
+use super::policy::{Fate, Retention};
+use super::table::Partition;
+use crate::error::{Error, Result};
+use crate::pg::{lookup, security, spi};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::time::Instant;
+
+/// Retires one partition and notes how it went; fails only if the whole is cancelled.
+pub fn retire(
+    maintenance: &Maintenance,
+    retention: &Retention,
+    layout: &Layout,
+    partition: &Partition,
+    journal: &mut Journal,
+) -> Result<()> {
+    let begun = Instant::now();
+    let parent = &layout.parent;
+    let (name, child) = (parent.qualified_name(), partition.qualified_name());
+    let leaving = Leaving {
+        relid: partition.oid,
+        parent: parent.oid,
+        owner: parent.owner,
+        name: child.clone(),
+        fate: retention.fate.clone(),
+    };
+    let outcome = maintenance
+        .procedure
+        .transaction(|| leaving.remember(partition))
+        .and_then(|()| detach(maintenance, layout, partition))
+        .and_then(|()| leaving.finish(maintenance));
+    let done = match retention.fate {
+        Fate::Detach => "detached",
+        Fate::Drop => "dropped",
+        Fate::Archive { .. } => "archived",
+    };
+    match outcome {
+        Ok(()) => {
+            journal.note((parent.oid, &name), child, done, format!("held {}", partition.bound_text), begun)
+        }
+        Err(error) if error.is_cancel() => return Err(error),
+        Err(error) => {
+            maintenance.procedure.transaction(|| leaving.forget_if_attached())?;
+            warn(&child, &error);
+            journal.note((parent.oid, &name), child, "failed", told(&error), begun);
+        }
+    }
+    Ok(())
+}
+
+fn detach(maintenance: &Maintenance, layout: &Layout, partition: &Partition) -> Result<()> {
+    let parent = &layout.parent;
+    if layout.default().is_none() {
+        let work = Work::Detach { parent: parent.oid, child: partition.oid };
+        return match maintenance.top_level(&work) {
+            // Another run was quicker.
+            Err(error) if !is_partition(maintenance, partition.oid)? => {
+                if error.is_cancel() {
+                    Err(error)
+                } else {
+                    Ok(())
+                }
+            }
+            done => done,
+        };
+    }
+    // A default partition does not allow the concurrent way: the lock is held for a moment, and waited
+    // for no longer than one.
+    maintenance.attempts(parent.owner).retrying(|| {
+        spi::run(&create::lock_parent(parent), &[])?;
+        let (parent, child) = (parent.qualified_name(), partition.qualified_name());
+        spi::run(&format!("ALTER TABLE {parent} DETACH PARTITION {child}"), &[])
+    })?;
+    Ok(())
+}
+
+fn is_partition(maintenance: &Maintenance, relid: pg_sys::Oid) -> Result<bool> {
+    maintenance.procedure.transaction(|| Ok(is_attached(relid)))
+}
+
+fn is_attached(relid: pg_sys::Oid) -> bool {
+    spi::read_one_now::<bool>(
+        "SELECT true FROM pg_catalog.pg_inherits i WHERE i.inhrelid OPERATOR(pg_catalog.=) $1",
+        &[relid.into()],
+    )
+    .is_some()
+}
+
+/// A partition on its way out.
+struct Leaving {
+    relid: pg_sys::Oid,
+    parent: pg_sys::Oid,
+    owner: pg_sys::Oid,
+    name: String,
+    fate: Fate,
+}
+
+impl Leaving {
+    /// Written down before it is detached, so that an interruption does not leave it half retired.
+    fn remember(&self, partition: &Partition) -> Result<()> {
+        security::as_extension_owner(|| {
+            spi::run(
+                "INSERT INTO architect.partition_retiring AS r
+                     (relid, parent, owner_oid, schema_name, table_name, keep_action, archive_schema, archive_function)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                 ON CONFLICT (relid) DO UPDATE SET parent = EXCLUDED.parent, owner_oid = EXCLUDED.owner_oid,
+                     schema_name = EXCLUDED.schema_name, table_name = EXCLUDED.table_name, keep_action = EXCLUDED.keep_action,
+                     archive_schema = EXCLUDED.archive_schema, archive_function = EXCLUDED.archive_function",
+                &[
+                    self.relid.into(),
+                    self.parent.into(),
+                    self.owner.into(),
+                    partition.schema.as_str().into(),
+                    partition.name.as_str().into(),
+                    self.fate.name().into(),
+                    self.fate.schema().into(),
+                    self.fate.function().into(),
+                ],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn forget(&self) -> Result<()> {
+        security::as_extension_owner(|| {
+            spi::run("DELETE FROM architect.partition_retiring WHERE relid = $1", &[self.relid.into()])
+                .map(|_| ())
+        })
+    }
+
+    /// Whether it is still to be finished; keeps others from doing so.
+    fn is_remembered(&self) -> Result<bool> {
+        security::as_extension_owner(|| {
+            spi::run_one::<bool>(
+                "SELECT true FROM architect.partition_retiring WHERE relid = $1 FOR UPDATE",
+                &[self.relid.into()],
+            )
+            .map(|found| found.is_some())
+        })
+    }
+
+    /// What is still in use was not begun; what is detached is finished by the next run.
+    fn forget_if_attached(&self) -> Result<()> {
+        if is_attached(self.relid) { self.forget() } else { Ok(()) }
+    }
+
+    /// What comes after detaching.
+    fn finish(&self, maintenance: &Maintenance) -> Result<()> {
+        maintenance.attempts(self.owner).retrying(|| {
+            if !self.is_remembered()? {
+                // Another run has finished it.
+                return Ok(());
+            }
+            match &self.fate {
+                Fate::Detach => {}
+                Fate::Drop => {
+                    spi::run(&format!("DROP TABLE {}", self.name), &[])?;
+                }
+                Fate::Archive { schema: Some(schema), .. } => {
+                    let schema = pgrx::spi::quote_identifier(schema);
+                    spi::run(&format!("ALTER TABLE {} SET SCHEMA {schema}", self.name), &[])?;
+                }
+                Fate::Archive { function, .. } => call(function.as_deref().unwrap_or_default(), self.relid)?,
+            }
+            self.forget()
+        })
+    }
+}
+
+/// Calls an archive function with the detached table. As the table's owner.
+fn call(signature: &str, relid: pg_sys::Oid) -> Result<()> {
+    let function = find_function(signature)?;
+    spi::run(&format!("SELECT {function}($1::pg_catalog.oid::pg_catalog.regclass)"), &[relid.into()])
+        .map(|_| ())
+}
+
+/// A function of one regclass, by the signature a policy has; its name as SQL.
+pub fn find_function(signature: &str) -> Result<String> {
+    let found = spi::read_now(
+        "SELECT n.nspname::text, p.proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+          WHERE p.oid = to_regprocedure($1) AND p.prokind = 'f' AND p.proargtypes::oid[] = ARRAY['regclass'::regtype::oid]",
+        &[signature.into()],
+        |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())),
+    )?;
+    let found = found.into_iter().next().ok_or_else(|| {
+        Error::new(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION,
+            format!("function {signature} cannot archive a partition"),
+        )
+        .detail("There is no such function of one argument of type regclass.")
+        .hint("CREATE FUNCTION archive_it(partition regclass) ... and name it archive_it(regclass).")
+    })?;
+    Ok(lookup::qualify(&found.0, &found.1))
+}
+
+pub fn any_left() -> Result<bool> {
+    security::as_extension_owner(|| {
+        Ok(spi::read_one_now::<bool>("SELECT true FROM architect.partition_retiring LIMIT 1", &[]).is_some())
+    })
+}
+
+/// Finishes what an interrupted run has detached and not yet dropped or moved.
+pub fn finish_interrupted(maintenance: &Maintenance, journal: &mut Journal) -> Result<()> {
+    let left = maintenance.procedure.transaction(interrupted)?;
+    for leaving in left {
+        let begun = Instant::now();
+        let (parent, action) = (leaving.parent, leaving.fate.name());
+        let allowed = maintenance
+            .procedure
+            .transaction(|| Ok(maintenance.as_acting(|| security::has_rights_of(leaving.owner))))?;
+        if !allowed {
+            continue;
+        }
+        let name = maintenance
+            .procedure
+            .transaction(|| Ok(lookup::qualified_name(parent)))?
+            .unwrap_or_else(|| leaving.name.clone());
+        match leaving.finish(maintenance) {
+            Ok(()) => {
+                let detail = format!("{action}: finished what an earlier run had begun");
+                journal.note((parent, &name), &leaving.name, "finished", detail, begun);
+            }
+            Err(error) if error.is_cancel() => return Err(error),
+            Err(error) => {
+                warn(&leaving.name, &error);
+                journal.note((parent, &name), &leaving.name, "failed", told(&error), begun);
+            }
+        }
+    }
+    journal.write(maintenance.procedure)
+}
+
+/// Those that are detached, and are still what they were; the others are forgotten.
+fn interrupted() -> Result<Vec<Leaving>> {
+    security::as_extension_owner(|| {
+        spi::run(
+            "DELETE FROM architect.partition_retiring r
+              WHERE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                                 WHERE c.oid = r.relid AND n.nspname = r.schema_name AND c.relname = r.table_name
+                                   AND c.relowner = r.owner_oid)
+                 -- Never detached by us: what somebody does with it later is not ours to finish.
+                 OR r.since < now() - interval '1 hour'
+                    AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = r.relid AND NOT i.inhdetachpending)",
+            &[],
+        )?;
+        let rows = spi::read_now(
+            "SELECT r.relid, r.parent, r.owner_oid, r.schema_name, r.table_name, r.keep_action, r.archive_schema, r.archive_function
+               FROM architect.partition_retiring r
+              WHERE NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = r.relid) ORDER BY r.since",
+            &[],
+            |row| {
+                let oid = |i| row.get::<pg_sys::Oid>(i).map(|oid| oid.unwrap_or(pg_sys::InvalidOid));
+                let text = |i| row.get::<String>(i).map(Option::unwrap_or_default);
+                Ok((oid(1)?, oid(2)?, oid(3)?, lookup::qualify(&text(4)?, &text(5)?), text(6)?, row.get(7)?, row.get(8)?))
+            },
+        )?;
+        rows.into_iter()
+            .map(|(relid, parent, owner, name, action, schema, function)| {
+                Ok(Leaving { relid, parent, owner, name, fate: Fate::parse(&action, schema, function)? })
+            })
+            .collect()
+    })
+}
