@@ -270,6 +270,17 @@ COMMENT ON ROUTINE architect.disable_audit_schema IS
 
 Returns one row for each table: disabled, skipped, or refused with the reason.
 Errors: 3F000 no such schema. Lock and privilege as for disable_audit.';
+COMMENT ON ROUTINE architect.disable_cdc IS
+'Stops capturing a table''s changes. Events that are in the feed stay for their consumers.
+
+Returns one row: disabled, or skipped where the table was not captured.
+Errors: 42501 not the owner. Lock: SHARE ROW EXCLUSIVE on the table and its partitions, ACCESS
+EXCLUSIVE while triggers are dropped. Privilege: ownership of the table.';
+COMMENT ON ROUTINE architect.disable_cdc_schema IS
+'Stops capturing every table of a schema, and picking up tables created in it later.
+
+Returns one row for each table: disabled, skipped, or refused with the reason.
+Errors: 3F000 no such schema. Lock and privilege as for disable_cdc.';
 COMMENT ON ROUTINE architect.disable_updated_at IS
 'Stops keeping a table''s updated_at column, and undoes what enable_updated_at did.
 
@@ -295,6 +306,16 @@ schema_name, table_name, column_name, json_path ([] stands for the elements of a
 confidence, evidence and proposed_action. Findings are proposals: a person decides.
 Errors: 22023 sample_rows, time_budget or min_confidence out of range. Lock: ACCESS SHARE on each table.
 Privilege: EXECUTE, and SELECT on the tables.';
+COMMENT ON ROUTINE architect.emit_event IS
+'Puts an event of the application''s own into the change feed, as part of the transaction: consumers get
+it if and only if the transaction commits, in order with other events of the same key.
+
+Arguments: topic; key, events of one key are delivered in the order they were emitted (null: all of
+those without one are); payload; headers, a JSON object; channel whose listeners the commit wakes
+(null: none).
+Returns the event''s position in the feed.
+Errors: 22023 no topic, headers that are not an object, or a channel name that is too long; 55000 the
+feed cannot be written to. Lock: none. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.emit_wal_event IS
 'Writes an event into the WAL, as part of the transaction, for readers of the WAL feed (output plugin
 db_architect); no table holds it, and the trigger feed does not have it: that is emit_event().
@@ -324,6 +345,35 @@ COMMENT ON ROUTINE architect.enable_audit_schema IS
 Arguments: schema_name; except_tables, names of tables to leave out; new_tables, whether tables
 created in the schema later are audited as they are created; the rest as for enable_audit, where
 columns and exclude apply to those tables that have such columns.
+Returns one row for each table: enabled, exists, changed, repaired, excepted, or refused with the
+reason.
+Errors: 3F000 no such schema; 42704 no such table in except_tables; 42501 new_tables without owning
+the schema; 22023 invalid option. Lock: SHARE ROW EXCLUSIVE on each table, kept to the end of the
+transaction. Privilege: ownership of the tables.';
+COMMENT ON ROUTINE architect.enable_cdc IS
+'Puts every change of a table''s rows into the change feed, from the next statement on.
+
+Arguments: table_name; operations to capture; columns to capture (null: all) or columns to exclude;
+mask, an object of columns and what stands in for their values: "null", "constant" ("***") or "hash"
+(SHA-256 of the value as JSON); when, a condition on OLD and NEW as in the WHEN clause of a trigger,
+which it becomes: only changes for which it holds are captured (TRUNCATE always is); key, columns that
+identify a row in place of the primary key; image, ''full'' (an UPDATE carries the whole row as it was
+and what changed) or ''changed'' (key and changed columns, old and new); replicated, whether changes
+applied by logical replication are captured too; notify, whether a commit wakes listeners of channel,
+with the newest position as the payload.
+Returns one row for each table: enabled, exists, changed, repaired or merged. A second call with other
+options changes the policy.
+Errors: 42809 not an ordinary or partitioned table, or temporary; 42501 not the owner, or a system
+catalog; 42703 no such column; 22023 invalid option; as CREATE TRIGGER for a condition that does not
+fit, 42P17 where it mentions OLD for an insert or NEW for a delete.
+Lock: SHARE ROW EXCLUSIVE on the table and its partitions. Privilege: ownership of the table.';
+COMMENT ON ROUTINE architect.enable_cdc_schema IS
+'Captures every ordinary and partitioned table of a schema, as enable_cdc does.
+
+Arguments: schema_name; except_tables, names of tables to leave out; new_tables, whether tables
+created in the schema later are captured as they are created; the rest as for enable_cdc, where
+columns, exclude and mask apply to those tables that have such columns. A condition and a key are one
+table''s own: call enable_cdc for it.
 Returns one row for each table: enabled, exists, changed, repaired, excepted, or refused with the
 reason.
 Errors: 3F000 no such schema; 42704 no such table in except_tables; 42501 new_tables without owning
@@ -478,8 +528,8 @@ cannot or will not do. Nothing is made or retired before the next maintain_parti
 Errors: 42501 not the owner, or not of the function; 42809, 22023 as create_partitions; 3F000 no such
 schema; 42883 no such function. Lock: none on the table. Privilege: ownership of the parent.';
 COMMENT ON ROUTINE architect.note_ddl IS
-'Event trigger function behind architect_ddl: audits new tables of audited schemas, completes new
-partitions of audited tables, follows renames. What fails is a warning, never an error of the command.';
+'Event trigger function behind architect_ddl: records new tables of audited and captured schemas,
+completes new partitions, follows renames. What fails is a warning, never an error of the command.';
 COMMENT ON ROUTINE architect.note_updated_at_ddl IS
 'Event trigger function behind architect_updated_at_ddl: writes a renamed column''s new name into the
 trigger that keeps it, and warns of a trigger that would fire after it. What fails is a warning, never

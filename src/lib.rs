@@ -14,6 +14,7 @@ mod audit;
 mod capture;
 mod catalog;
 mod cdc;
+mod ddl;
 mod error;
 mod guc;
 mod index;
@@ -34,6 +35,7 @@ extension_sql_file!("../sql/updated_at.sql", name = "updated_at", requires = ["s
 extension_sql_file!("../sql/maintenance.sql", name = "maintenance", requires = ["schema"]);
 extension_sql_file!("../sql/partition_job.sql", name = "partition_job", requires = ["schema"]);
 extension_sql_file!("../sql/partition.sql", name = "partition", requires = ["schema"]);
+extension_sql_file!("../sql/cdc.sql", name = "cdc", requires = ["schema"]);
 extension_sql_file!("../sql/audit_using.sql", name = "audit_using", requires = ["capture"]);
 extension_sql_file!("../sql/index.sql", name = "index", requires = ["schema"]);
 
@@ -48,6 +50,7 @@ pub extern "C-unwind" fn _PG_init() {
     guc::define();
     pg::invalidation::register();
     pg::whatif::install();
+    pg::notify::before_commit(capture::before_commit);
 }
 
 /// The version of the loaded library, as in `db_architect.control`.

@@ -51,7 +51,7 @@ CREATE TABLE architect.cdc_schema (
 
 -- The order of the feed. A statement takes one block of positions, once it holds all its row locks: who
 -- gets them after it has a higher block. What is at or below a position is decided once no transaction
--- holds a lock that says it may still write there (src/cdc/position.rs).
+-- holds a lock that says it may still write there (src/capture/position.rs).
 CREATE SEQUENCE architect.change_position_seq INCREMENT BY 4096;
 
 -- operation: I insert, U update (changed columns), F update (full image), D delete, T truncate, E an event

@@ -91,10 +91,10 @@ fn change(
     )?;
     let mut objects =
         vec![("SCHEMA architect".to_owned(), "USAGE"), ("TABLE architect.index_usage".to_owned(), "SELECT")];
-    if crate::capture::policy::storage_exists() {
+    if crate::capture::policy::Kind::Audit.storage_exists() {
         objects.push(("TABLE architect.audit_log".to_owned(), "SELECT"));
     }
-    if crate::cdc::storage::exists() {
+    if crate::capture::policy::Kind::Feed.storage_exists() {
         objects.push(("TABLE architect.change_log".to_owned(), "SELECT"));
     }
     objects.extend(

@@ -1,8 +1,10 @@
 //! The SQL functions of audit.
 
+use crate::audit::coverage;
 use crate::audit::enable::{self, Report};
 use crate::audit::options::Options;
-use crate::audit::{coverage, ddl, schema};
+use crate::capture::policy::Kind;
+use crate::capture::schema;
 use crate::pg::security;
 use pgrx::PgRelation;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -137,7 +139,7 @@ fn disable_audit_schema(
     TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
     ErrorReport,
 > {
-    let reports = security::with_safe_search_path(|| schema::disable(schema_name))?;
+    let reports = security::with_safe_search_path(|| schema::disable(Kind::Audit, schema_name))?;
     Ok(rows(reports))
 }
 
@@ -182,17 +184,4 @@ fn capture_statistics()
 -> TableIterator<'static, (name!(plans, i64), name!(contexts, i64), name!(buffer_bytes, i64))> {
     let (plans, contexts, bytes) = crate::capture::remembered();
     TableIterator::once((plans as i64, contexts as i64, bytes as i64))
-}
-
-/// Event trigger function behind architect_ddl: audits new tables of audited schemas, completes new
-/// partitions of audited tables, follows renames. What fails is a warning, never an error of the command.
-#[pg_extern(sql = "
-CREATE FUNCTION architect.note_ddl() RETURNS event_trigger
-    LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-CREATE EVENT TRIGGER architect_ddl ON ddl_command_end
-    WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'ALTER SCHEMA')
-    EXECUTE FUNCTION architect.note_ddl();
-")]
-fn note_ddl(_fcinfo: pgrx::pg_sys::FunctionCallInfo) {
-    ddl::on_ddl_command_end();
 }

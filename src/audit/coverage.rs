@@ -1,8 +1,8 @@
 //! Is every audited table still fully recorded? A table's owner can drop or disable a trigger: this is
 //! where it shows.
 
-use crate::audit::enable::{PARTITIONED_ROW_TRIGGER, ROW_TRIGGER, TRUNCATE_TRIGGER};
-use crate::capture::policy::{self, Policy};
+use crate::capture::attach::{PARTITIONED_ROW_TRIGGER, ROW_TRIGGER, TRUNCATE_TRIGGER};
+use crate::capture::policy::{self, Kind, Policy};
 use crate::catalog::relation;
 use crate::catalog::trigger::{self, Trigger};
 use crate::error::Result;
@@ -34,13 +34,13 @@ struct Subject<'a> {
 }
 
 pub fn findings() -> Result<Vec<Finding>> {
-    if !policy::storage_exists() {
+    if !Kind::Audit.storage_exists() {
         return Ok(Vec::new());
     }
     let triggers = trigger::calling("capture")?;
     let ours = policy::identifiers_are_ours()?;
     let mut all = log_findings(ours)?;
-    for policy in policy::all()?.iter().filter(|p| p.enabled) {
+    for policy in policy::all(Kind::Audit)?.iter().filter(|p| p.enabled) {
         let table = lookup::qualify(&policy.schema_name, &policy.table_name);
         let mut subject =
             Subject { policy, table, triggers: &triggers, row_trigger: ROW_TRIGGER, found: Vec::new() };

@@ -3,9 +3,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `api.rs` | the SQL functions |
-//! | `enable.rs` | attaching and detaching: policy, triggers, partitions |
-//! | `schema.rs` | the same for a whole schema, and tables created in it later |
-//! | `ddl.rs` | following DDL: new tables and partitions, renames |
+//! | `enable.rs` | what enable_audit asks for |
 //! | `coverage.rs` | what is not covered any more, and what to do |
 //! | `using_api.rs` | the SQL functions that read the log and undo changes |
 //! | `history.rs` | the life of one row |
@@ -34,7 +32,6 @@ mod answerable;
 mod api;
 mod as_of;
 mod coverage;
-mod ddl;
 mod enable;
 mod entries;
 mod history;
@@ -51,10 +48,11 @@ mod revert_statement;
 mod revert_table;
 mod rewind;
 mod row_key;
-mod schema;
 pub mod seal;
 mod settings;
 pub mod storage;
 mod subject;
 mod undo;
 mod using_api;
+
+pub use enable::FOLLOWER;

@@ -51,17 +51,6 @@ impl Options {
             .collect();
         Ok(Self { operations, ..self })
     }
-
-    pub fn has(&self, operation: &str) -> bool {
-        self.operations.iter().any(|o| o == operation)
-    }
-
-    /// Row operations as CREATE TRIGGER spells them, none if only TRUNCATE is audited.
-    pub fn row_events(&self) -> Option<String> {
-        let events: Vec<String> =
-            self.operations.iter().filter(|o| *o != "truncate").map(|o| o.to_uppercase()).collect();
-        (!events.is_empty()).then(|| events.join(" OR "))
-    }
 }
 
 #[cfg(test)]
@@ -85,8 +74,6 @@ mod tests {
         let asked =
             Options { operations: vec!["DELETE".into(), "insert".into()], ..options() }.checked().unwrap();
         assert_eq!(asked.operations, ["insert", "delete"]);
-        assert_eq!(asked.row_events().as_deref(), Some("INSERT OR DELETE"));
-        assert!(!asked.has("truncate"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::audit::raw_json;
 use crate::audit::revert_table::{Later, TableUndo};
 use crate::audit::subject::{self, Subject};
 use crate::audit::undo::{Action, Place};
-use crate::capture::policy;
+use crate::capture::policy::{self, Kind};
 use crate::error::{Error, Result};
 use crate::pg::datum::timestamptz;
 use crate::pg::statements::with_triggers_last;
@@ -39,7 +39,7 @@ pub struct Outcome {
 /// undoing.
 pub fn revert(choice: &Choice, dry_run: bool) -> Result<Vec<Outcome>> {
     subject::check_reader()?;
-    if !policy::storage_exists() {
+    if !Kind::Audit.storage_exists() {
         return Ok(Vec::new());
     }
     let entries = select(choice)?;
@@ -166,7 +166,8 @@ fn shapes(entries: &[Entry]) -> Result<HashMap<i32, LoggedShape>> {
 
 /// The table a number stands for, if it is there and audited; else why its changes stay.
 fn subject_of(table_id: i32) -> Result<std::result::Result<(Subject, pg_sys::Oid), String>> {
-    let Some(policy) = policy::all()?.into_iter().find(|p| p.table_id == table_id && p.enabled) else {
+    let Some(policy) = policy::all(Kind::Audit)?.into_iter().find(|p| p.table_id == table_id && p.enabled)
+    else {
         return Ok(Err("the table is no longer audited: what has changed since is not known".into()));
     };
     let relid = if policy::identifiers_are_ours()? {

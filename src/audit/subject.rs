@@ -2,7 +2,7 @@
 //! like over time, whether the caller may ask.
 
 use crate::audit::lineage::{Lineage, LoggedShape};
-use crate::capture::policy::{self, Policy};
+use crate::capture::policy::{self, Kind, Policy};
 use crate::error::{Error, Result};
 use crate::pg::{ffi, lookup, rows, security, spi};
 use pgrx::pg_sys;
@@ -48,12 +48,12 @@ impl Subject {
                 format!("relation with OID {} does not exist", relid.to_u32()),
             )
         })?;
-        if !policy::storage_exists() {
+        if !Kind::Audit.storage_exists() {
             return Err(never_audited(&name));
         }
         let mut chain = vec![relid];
         chain.extend(ffi::partition_ancestors(relid));
-        let policy = policy::find(relid)?;
+        let policy = policy::find(Kind::Audit, relid)?;
         let numbers = security::as_extension_owner(|| known_as(&chain))?;
         let mut table_ids: Vec<i32> = policy.iter().map(|(policy, _)| policy.table_id).collect();
         table_ids.extend(numbers);
@@ -64,13 +64,13 @@ impl Subject {
     pub fn of_name(schema: &str, table: &str) -> Result<Self> {
         check_reader()?;
         let name = lookup::qualify(schema, table);
-        if !policy::storage_exists() {
+        if !Kind::Audit.storage_exists() {
             return Err(never_audited(&name));
         }
         let table_ids = security::as_extension_owner(|| named(schema, table))?;
         // Its row type is still there if the table is, under whatever name.
         let ours = policy::identifiers_are_ours()?;
-        let policy = policy::all()?.into_iter().find(|p| {
+        let policy = policy::all(Kind::Audit)?.into_iter().find(|p| {
             p.enabled && table_ids.contains(&p.table_id) && ours && lookup::relation_name(p.relid).is_some()
         });
         let relid = policy.as_ref().map(|p| p.relid);

@@ -5,7 +5,7 @@ use crate::capture::policy::storage_missing;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::pg::table::Table;
-use crate::pg::{ffi, lookup, security, session, settings};
+use crate::pg::{lookup, security, sequence, session, settings};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::HashMap;
@@ -151,13 +151,13 @@ fn store(facts: &Facts, at: i64) -> Result<i64> {
             Ok::<_, Error>(crate::pg::datum::jsonb(text))
         })
         .transpose()?;
-    let sequence = lookup::own_relation("capture_context_id_seq")
+    let numbers = lookup::own_relation("capture_context_id_seq")
         .ok_or_else(|| storage_missing("capture_context_id_seq"))?;
     let table = lookup::own_relation("capture_context")
         .and_then(|relid| Table::open(relid, pg_sys::RowExclusiveLock as i32))
         .ok_or_else(|| storage_missing("capture_context"))?;
     let role = |oid: u32| security::role_name(pg_sys::Oid::from(oid)).into_datum();
-    let id = ffi::next_value(sequence);
+    let id = sequence::next(numbers);
     table.append(&[
         id.into_datum(),
         at.into_datum(),

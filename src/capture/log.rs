@@ -1,18 +1,19 @@
 //! One entry of the audit log.
 
 use crate::capture::key::key_hash;
-use crate::capture::plan::Plan;
+use crate::capture::plan::Part;
 use crate::capture::policy::storage_missing;
 use crate::error::{Error, Result};
-use crate::pg::append::{Columns, NewRow, PartitionedLog};
-use crate::pg::{ffi, lookup};
+use crate::pg::append::{Columns, Log, NewRow};
+use crate::pg::range::ByRange;
+use crate::pg::{lookup, sequence};
 use pgrx::pg_sys;
 
 /// Ids taken from the sequence at a time: its increment. Larger saves little and wastes more numbers
 /// in short sessions.
 const BLOCK: i64 = 64;
 
-/// What happened, as audit_entry stores it.
+/// What happened, as audit_entry and change_entry store it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Insert = b'I' as isize,
@@ -20,8 +21,10 @@ pub enum Operation {
     UpdateFull = b'F' as isize,
     Delete = b'D' as isize,
     Truncate = b'T' as isize,
-    /// The same change, filed under the key the row had before.
+    /// In the audit log: the same change, filed under the key the row had before.
     FormerKey = b'K' as isize,
+    /// In the feed: what emit_event() was given.
+    Event = b'E' as isize,
 }
 
 /// The statement a change belongs to.
@@ -33,9 +36,14 @@ pub struct Statement {
     pub context_id: i64,
 }
 
+impl Statement {
+    /// Of a change whose context could not be stored. No context has this number.
+    pub const NO_CONTEXT: i64 = 0;
+}
+
 /// The audit log of this database, as this session writes it.
 pub struct AuditLog {
-    entries: PartitionedLog<{ entry::COLUMNS }>,
+    entries: Log<{ entry::COLUMNS }, ByRange>,
     sequence: pg_sys::Oid,
     next_id: i64,
     end_id: i64,
@@ -76,7 +84,7 @@ impl AuditLog {
     pub fn open() -> Result<Self> {
         let find = |name: &str| lookup::own_relation(name).ok_or_else(|| storage_missing(name));
         Ok(Self {
-            entries: PartitionedLog::new(find("audit_entry")?, &COLUMNS),
+            entries: Log::new(ByRange(find("audit_entry")?), &COLUMNS),
             sequence: find("audit_id_seq")?,
             next_id: 0,
             end_id: 0,
@@ -85,7 +93,7 @@ impl AuditLog {
 
     /// The relations this depends on; another may have taken their names.
     pub fn depends_on(&self, relid: pg_sys::Oid) -> bool {
-        relid == self.entries.relid() || relid == self.sequence
+        relid == self.entries.destination().0 || relid == self.sequence
     }
 
     /// To be called when a transaction or savepoint was rolled back.
@@ -96,7 +104,7 @@ impl AuditLog {
     /// The next audit_id: grows within a session, unique in the database.
     pub fn next_id(&mut self) -> i64 {
         if self.next_id == self.end_id {
-            self.next_id = ffi::next_value(self.sequence);
+            self.next_id = sequence::next(self.sequence);
             self.end_id = self.next_id + BLOCK;
         }
         self.next_id += 1;
@@ -105,7 +113,7 @@ impl AuditLog {
 
     pub fn append(
         &mut self,
-        plan: &Plan,
+        part: &Part,
         statement: &Statement,
         audit_id: i64,
         operation: Operation,
@@ -117,12 +125,12 @@ impl AuditLog {
         row.set_i64(entry::AUDIT_ID, audit_id);
         row.set_i64(entry::TXID, statement.txid as i64);
         row.set_i64(entry::CONTEXT_ID, statement.context_id);
-        row.set_i32(entry::RELATION_ID, plan.relation_id);
+        row.set_i32(entry::RELATION_ID, part.relation_id);
         row.set_i32(
             entry::STATEMENT,
             i32::try_from(statement.command).map_err(|_| Error::internal("command number out of range"))?,
         );
-        row.set_i32(entry::KEY_HASH, key.map_or(0, |key| key_hash(plan.table_id, key)));
+        row.set_i32(entry::KEY_HASH, key.map_or(0, |key| key_hash(part.table_id, key)));
         row.set_char(entry::OPERATION, operation as u8);
         if let Some(key) = key {
             row.set_bytes(entry::ROW_KEY, key);

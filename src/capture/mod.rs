@@ -4,23 +4,46 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `plan.rs` | what to record of a relation, and the cache of these plans |
-//! | `policy.rs` | the stored policies and names, read below the snapshot of the transaction |
+//! | `policy.rs` | the stored policies, read below the snapshot of the transaction |
+//! | `shape.rs` | what relations have looked like, under a number that entries refer to |
+//! | `enable.rs` | recording a table, and ending it |
+//! | `schema.rs` | the same for a whole schema, and tables created in it later |
+//! | `ddl.rs` | following DDL: new tables and partitions, renames |
+//! | `attach.rs` | the triggers policies ask for together |
+//! | `report.rs` | what enabling and disabling did |
 //! | `context.rs` | who, where from and why: stored once, referred to by number |
 //! | `identity.rs` | policies in step with tables' names, after a rename or a restore |
 //! | `image.rs` | images and keys of rows |
 //! | `key.rs` | pure: the hash that finds a key |
-//! | `log.rs` | the entry itself |
+//! | `log.rs` | an entry of the audit log |
+//! | `feed.rs` | an entry of the change feed |
+//! | `position.rs` | the order of the feed: positions, and who may still write below one |
+//! | `notice.rs` | consumers woken at commit |
+//! | `recorder.rs` | a change on its way to the audit log and the feed |
 //! | `storage.rs` | the tables audit and change feed share, made on first use |
 //! | `trigger.rs` | the trigger function |
+//! | `warning.rs` | what is said when a change is not recorded and the write goes on |
 
+pub mod attach;
 pub mod context;
+pub mod ddl;
+pub mod enable;
+pub mod feed;
 pub mod identity;
 pub mod image;
 pub mod key;
 pub mod log;
+mod notice;
 pub mod plan;
 pub mod policy;
+pub mod position;
+mod recorder;
+pub mod report;
+pub mod schema;
+pub mod shape;
 pub mod storage;
 mod trigger;
+mod warning;
 
-pub use trigger::remembered;
+pub use notice::send as before_commit;
+pub use recorder::{Emitted, emit, remembered};

@@ -1,11 +1,88 @@
-//! Stored policies and the names tables have had, read and written below privileges and below the
-//! transaction's snapshot: a trigger that fires must see the policy that made it.
+//! Stored policies, read below privileges and below the transaction's snapshot: a trigger that fires must
+//! see the policy that made it.
 
 use crate::error::{Error, Result};
-use crate::pg::table::{Attribute, Table};
+use crate::pg::table::{Fields, Table};
 use crate::pg::{ffi, lookup, session};
 use pgrx::pg_sys;
-use pgrx::prelude::*;
+
+/// What a table's changes are recorded for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Audit,
+    Feed,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 2] = [Kind::Audit, Kind::Feed];
+
+    /// The table its policies are in.
+    pub fn policies(self) -> &'static str {
+        match self {
+            Kind::Audit => "audit_table",
+            Kind::Feed => "cdc_table",
+        }
+    }
+
+    /// The table that says in which schemas new tables are recorded.
+    pub fn schemas(self) -> &'static str {
+        match self {
+            Kind::Audit => "audit_schema",
+            Kind::Feed => "cdc_schema",
+        }
+    }
+
+    /// What a table whose changes it records is said to be.
+    pub fn recorded(self) -> &'static str {
+        match self {
+            Kind::Audit => "audited",
+            Kind::Feed => "captured",
+        }
+    }
+
+    /// What is done to a table, in messages.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Kind::Audit => "audit",
+            Kind::Feed => "capture",
+        }
+    }
+
+    pub fn gerund(self) -> &'static str {
+        match self {
+            Kind::Audit => "Auditing",
+            Kind::Feed => "Capturing",
+        }
+    }
+
+    pub fn verb_of_end(self) -> &'static str {
+        match self {
+            Kind::Audit => "stop auditing",
+            Kind::Feed => "stop capturing",
+        }
+    }
+
+    /// What disabling leaves.
+    pub fn what_stays(self) -> &'static str {
+        match self {
+            Kind::Audit => "the log keeps its entries",
+            Kind::Feed => "the feed keeps its events",
+        }
+    }
+
+    /// Whether its storage has been made: by the first table it was enabled on, or by a restore. All of
+    /// it: in the middle of a restore some tables are there and some are not.
+    pub fn storage_exists(self) -> bool {
+        let log: &[&str] = match self {
+            Kind::Audit => &["audit_entry", "audit_log"],
+            Kind::Feed => &["change_segment", "change_entry", "change_log"],
+        };
+        ["capture_origin", "capture_relation", self.policies(), self.schemas()]
+            .iter()
+            .chain(log)
+            .all(|name| lookup::own_relation(name).is_some())
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Image {
@@ -19,8 +96,30 @@ pub enum OnError {
     Fail,
 }
 
-/// How a table is audited: a row of audit_table.
-#[derive(Clone, Debug)]
+/// What stands in for a column's value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mask {
+    /// null
+    Null,
+    /// {"sha256":"..."} of the value as JSON; null stays null
+    Hash,
+    /// "***"
+    Constant,
+}
+
+impl Mask {
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "null" => Some(Self::Null),
+            "hash" => Some(Self::Hash),
+            "constant" => Some(Self::Constant),
+            _ => None,
+        }
+    }
+}
+
+/// How a table is recorded: a row of audit_table or cdc_table.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     pub table_id: i32,
     pub relid: pg_sys::Oid,
@@ -30,15 +129,23 @@ pub struct Policy {
     pub image: Image,
     pub include: Option<Columns>,
     pub exclude: Columns,
-    pub require_context: bool,
-    pub on_error: OnError,
     pub replicated: bool,
     pub operations: Vec<String>,
+    /// Of audit_table; else as if not asked for.
+    pub require_context: bool,
+    pub on_error: OnError,
+    /// Of cdc_table; else none. An action for each column of `masked`.
+    pub masked: Columns,
+    pub actions: Vec<String>,
+    pub key: Option<Columns>,
+    pub condition: Option<String>,
+    pub notify: bool,
+    pub channel: String,
 }
 
 /// A set of columns, by name and, while the table is the one they were named in, by number: a renamed
 /// column stays in the set.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
     pub names: Vec<String>,
     pub numbers: Vec<i16>,
@@ -46,12 +153,18 @@ pub struct Columns {
 
 impl Columns {
     pub fn contains(&self, name: &str, number: Option<i16>) -> bool {
-        self.names.iter().any(|n| n == name) || number.is_some_and(|number| self.numbers.contains(&number))
+        self.position(name, number).is_some()
+    }
+
+    /// Where in the set the column is.
+    pub fn position(&self, name: &str, number: Option<i16>) -> Option<usize> {
+        let by_number = || number.and_then(|number| self.numbers.iter().position(|&n| n == number));
+        self.names.iter().position(|n| n == name).or_else(by_number)
     }
 }
 
-/// Positions of audit_table's columns.
-mod audit_table {
+/// Positions of columns: first those audit_table and cdc_table have in common.
+mod column {
     pub const TABLE_ID: usize = 0;
     pub const RELID: usize = 1;
     pub const SCHEMA_NAME: usize = 2;
@@ -64,8 +177,22 @@ mod audit_table {
     pub const INCLUDE_ATTNUMS: usize = 9;
     pub const EXCLUDE_ATTNUMS: usize = 10;
     pub const REPLICATED: usize = 11;
-    pub const REQUIRE_CONTEXT: usize = 12;
-    pub const ON_ERROR: usize = 13;
+
+    pub mod audit {
+        pub const REQUIRE_CONTEXT: usize = 12;
+        pub const ON_ERROR: usize = 13;
+    }
+
+    pub mod cdc {
+        pub const MASK_COLUMNS: usize = 12;
+        pub const MASK_ATTNUMS: usize = 13;
+        pub const MASK_ACTIONS: usize = 14;
+        pub const KEY_COLUMNS: usize = 15;
+        pub const KEY_ATTNUMS: usize = 16;
+        pub const CONDITION: usize = 17;
+        pub const NOTIFY: usize = 18;
+        pub const CHANNEL: usize = 19;
+    }
 }
 
 impl Policy {
@@ -74,9 +201,62 @@ impl Policy {
     pub fn is_about_another_table(&self, relid: pg_sys::Oid) -> bool {
         self.relid != relid && lookup::relation_name(self.relid).is_some()
     }
+
+    pub fn records(&self, operation: &str) -> bool {
+        self.operations.iter().any(|o| o == operation)
+    }
+
+    fn read(kind: Kind, row: &Fields) -> Self {
+        let texts =
+            |i| row.get::<Vec<Option<String>>>(i).map(|v| v.into_iter().flatten().collect::<Vec<_>>());
+        let set = |names, numbers| {
+            texts(names).map(|names| Columns {
+                names,
+                numbers: row
+                    .get::<Vec<Option<i16>>>(numbers)
+                    .map(|v| v.into_iter().flatten().collect())
+                    .unwrap_or_default(),
+            })
+        };
+        let text = |i| row.get::<String>(i).unwrap_or_default();
+        let (audit, feed) = (kind == Kind::Audit, kind == Kind::Feed);
+        Self {
+            table_id: row.get(column::TABLE_ID).unwrap_or_default(),
+            relid: row.get(column::RELID).unwrap_or(pg_sys::InvalidOid),
+            schema_name: text(column::SCHEMA_NAME),
+            table_name: text(column::TABLE_NAME),
+            enabled: row.get(column::ENABLED).unwrap_or_default(),
+            image: if text(column::IMAGE) == "full" { Image::Full } else { Image::Changed },
+            include: set(column::INCLUDE_COLUMNS, column::INCLUDE_ATTNUMS),
+            exclude: set(column::EXCLUDE_COLUMNS, column::EXCLUDE_ATTNUMS).unwrap_or_default(),
+            replicated: row.get(column::REPLICATED).unwrap_or_default(),
+            operations: texts(column::OPERATIONS).unwrap_or_default(),
+            require_context: audit && row.get(column::audit::REQUIRE_CONTEXT).unwrap_or_default(),
+            on_error: if audit && text(column::audit::ON_ERROR) == "fail" {
+                OnError::Fail
+            } else {
+                OnError::Degrade
+            },
+            masked: feed
+                .then(|| set(column::cdc::MASK_COLUMNS, column::cdc::MASK_ATTNUMS))
+                .flatten()
+                .unwrap_or_default(),
+            actions: feed.then(|| texts(column::cdc::MASK_ACTIONS)).flatten().unwrap_or_default(),
+            key: feed.then(|| set(column::cdc::KEY_COLUMNS, column::cdc::KEY_ATTNUMS)).flatten(),
+            condition: feed.then(|| row.get(column::cdc::CONDITION)).flatten(),
+            notify: feed && row.get(column::cdc::NOTIFY).unwrap_or_default(),
+            channel: if feed { text(column::cdc::CHANNEL) } else { String::new() },
+        }
+    }
+
+    /// What stands in for a column's value; an action this version does not know hides it.
+    pub fn mask(&self, name: &str, number: Option<i16>) -> Option<Mask> {
+        let position = self.masked.position(name, number)?;
+        Some(self.actions.get(position).and_then(|action| Mask::parse(action)).unwrap_or(Mask::Null))
+    }
 }
 
-fn own_table(name: &str, lock: u32) -> Result<Table> {
+pub(super) fn own_table(name: &str, lock: u32) -> Result<Table> {
     lookup::own_relation(name)
         .and_then(|relid| Table::open(relid, lock as i32))
         // A view may have taken its name.
@@ -85,48 +265,21 @@ fn own_table(name: &str, lock: u32) -> Result<Table> {
 }
 
 pub fn storage_missing(name: &str) -> Error {
-    Error::not_in_prerequisite_state("the audit log is not there")
+    let (what, remedy) = if name.starts_with("audit_") || name.starts_with("capture_") {
+        ("the audit log is not there", "audited tables, or call architect.enable_audit()")
+    } else {
+        ("the change feed is not there", "captured tables, or call architect.enable_cdc()")
+    };
+    Error::not_in_prerequisite_state(what)
         .detail(format!("Table architect.{name} does not exist."))
-        .hint("Restore schema architect together with the audited tables, or call architect.enable_audit() again.")
+        .hint(format!("Restore schema architect together with the {remedy} again."))
 }
 
-/// Whether the storage has been made: by the first enable_audit, or by a restore.
-pub fn storage_exists() -> bool {
-    // All of it: in the middle of a restore some tables are there and some are not.
-    ["audit_table", "capture_origin", "capture_relation", "audit_schema", "audit_entry", "audit_log"]
-        .iter()
-        .all(|name| lookup::own_relation(name).is_some())
-}
-
-/// Every stored policy.
-pub fn all() -> Result<Vec<Policy>> {
+/// Every stored policy of a kind.
+pub fn all(kind: Kind) -> Result<Vec<Policy>> {
     let mut found = Vec::new();
-    own_table("audit_table", pg_sys::AccessShareLock)?.scan(None, |row| {
-        let texts =
-            |i| row.get::<Vec<Option<String>>>(i).map(|v| v.into_iter().flatten().collect::<Vec<_>>());
-        let numbers = |i| row.get::<Vec<Option<i16>>>(i).map(|v| v.into_iter().flatten().collect::<Vec<_>>());
-        let text = |i| row.get::<String>(i).unwrap_or_default();
-        found.push(Policy {
-            table_id: row.get(audit_table::TABLE_ID).unwrap_or_default(),
-            relid: row.get(audit_table::RELID).unwrap_or(pg_sys::InvalidOid),
-            schema_name: text(audit_table::SCHEMA_NAME),
-            table_name: text(audit_table::TABLE_NAME),
-            enabled: row.get(audit_table::ENABLED).unwrap_or_default(),
-            image: if text(audit_table::IMAGE) == "full" { Image::Full } else { Image::Changed },
-            include: texts(audit_table::INCLUDE_COLUMNS).map(|names| Columns {
-                names,
-                numbers: numbers(audit_table::INCLUDE_ATTNUMS).unwrap_or_default(),
-            }),
-            exclude: Columns {
-                names: texts(audit_table::EXCLUDE_COLUMNS).unwrap_or_default(),
-                numbers: numbers(audit_table::EXCLUDE_ATTNUMS).unwrap_or_default(),
-            },
-            replicated: row.get(audit_table::REPLICATED).unwrap_or_default(),
-            operations: texts(audit_table::OPERATIONS).unwrap_or_default(),
-            require_context: row.get(audit_table::REQUIRE_CONTEXT).unwrap_or_default(),
-            on_error: if text(audit_table::ON_ERROR) == "fail" { OnError::Fail } else { OnError::Degrade },
-        });
-    });
+    own_table(kind.policies(), pg_sys::AccessShareLock)?
+        .scan(None, |row| found.push(Policy::read(kind, row)));
     Ok(found)
 }
 
@@ -146,8 +299,8 @@ pub fn identifiers_are_ours() -> Result<bool> {
 
 /// The policy a relation is recorded under, its own or that of a partitioned table above it, with the
 /// relation it was set on.
-pub fn find(relid: pg_sys::Oid) -> Result<Option<(Policy, pg_sys::Oid)>> {
-    let policies = all()?;
+pub fn find(kind: Kind, relid: pg_sys::Oid) -> Result<Option<(Policy, pg_sys::Oid)>> {
+    let policies = all(kind)?;
     let ours = identifiers_are_ours()?;
     let mut chain = vec![relid];
     chain.extend(ffi::partition_ancestors(relid));
@@ -164,99 +317,16 @@ pub fn find(relid: pg_sys::Oid) -> Result<Option<(Policy, pg_sys::Oid)>> {
     }))
 }
 
-/// What a relation looks like now, as capture_relation stores it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Shape {
-    pub table_id: i32,
-    pub relid: pg_sys::Oid,
-    pub schema_name: String,
-    pub table_name: String,
-    pub partition: Option<(String, String)>,
-    pub columns: Vec<String>,
-    pub key_columns: Vec<String>,
-    /// Columns whose values are not recorded as they are.
-    pub masked_columns: Vec<String>,
-}
-
-impl Shape {
-    /// Describes `relid`, audited as (part of) `top` under `table_id`.
-    pub fn of(
-        table_id: i32,
-        relid: pg_sys::Oid,
-        top: pg_sys::Oid,
-        attributes: &[Attribute],
-        key: &[usize],
-    ) -> Self {
-        let names = |relid| {
-            (
-                lookup::relation_schema(relid).unwrap_or_default(),
-                lookup::relation_name(relid).unwrap_or_default(),
-            )
-        };
-        let (schema_name, table_name) = names(top);
-        Self {
-            table_id,
-            relid,
-            schema_name,
-            table_name,
-            partition: (relid != top).then(|| names(relid)),
-            columns: attributes
-                .iter()
-                .map(|a| if a.dropped { String::new() } else { a.name.clone() })
-                .collect(),
-            key_columns: key.iter().map(|&i| attributes[i].name.clone()).collect(),
-            masked_columns: Vec::new(),
-        }
+/// The enabled policy of a kind that was set on a relation itself; none without its storage.
+pub fn own(kind: Kind, relid: pg_sys::Oid) -> Result<Option<Policy>> {
+    if !kind.storage_exists() {
+        return Ok(None);
     }
-
-    /// The number this shape is stored under, stored now if it is new.
-    pub fn relation_id(&self) -> Result<i32> {
-        let table = own_table("capture_relation", pg_sys::RowExclusiveLock)?;
-        let index = lookup::own_relation("capture_relation_relid_idx");
-        let mut found: Option<i32> = None;
-        table.scan(index.map(|index| (index, 2, self.relid)), |row| {
-            let text = |i| row.get::<String>(i).unwrap_or_default();
-            let texts = |i| {
-                row.get::<Vec<Option<String>>>(i)
-                    .unwrap_or_default()
-                    .into_iter()
-                    .flatten()
-                    .collect::<Vec<_>>()
-            };
-            let stored = Shape {
-                table_id: row.get(1).unwrap_or_default(),
-                relid: row.get(2).unwrap_or(pg_sys::InvalidOid),
-                schema_name: text(4),
-                table_name: text(5),
-                partition: row.get::<String>(6).zip(row.get::<String>(7)),
-                columns: texts(8),
-                key_columns: texts(9),
-                masked_columns: texts(10),
-            };
-            if stored == *self {
-                found = found.max(row.get(0));
-            }
-        });
-        if let Some(id) = found {
-            return Ok(id);
-        }
-        let sequence = lookup::own_relation("capture_relation_id_seq")
-            .ok_or_else(|| storage_missing("capture_relation_id_seq"))?;
-        let id = i32::try_from(ffi::next_value(sequence))
-            .map_err(|_| Error::internal("capture_relation_id_seq is past the range of integer"))?;
-        table.append(&[
-            id.into_datum(),
-            self.table_id.into_datum(),
-            self.relid.into_datum(),
-            session::clock().into_datum(),
-            self.schema_name.as_str().into_datum(),
-            self.table_name.as_str().into_datum(),
-            self.partition.as_ref().and_then(|(schema, _)| schema.as_str().into_datum()),
-            self.partition.as_ref().and_then(|(_, name)| name.as_str().into_datum()),
-            self.columns.clone().into_datum(),
-            self.key_columns.clone().into_datum(),
-            self.masked_columns.clone().into_datum(),
-        ])?;
-        Ok(id)
-    }
+    let ours = identifiers_are_ours()?;
+    let (schema, name) = (lookup::relation_schema(relid), lookup::relation_name(relid));
+    Ok(all(kind)?.into_iter().find(|p| {
+        p.enabled
+            && (ours && p.relid == relid
+                || Some(&p.schema_name) == schema.as_ref() && Some(&p.table_name) == name.as_ref())
+    }))
 }

@@ -16,6 +16,10 @@ pub struct Trigger {
     pub kind: i16,
     /// Cloned from a trigger of the partitioned table above.
     pub cloned: bool,
+    /// Number of arguments.
+    pub arguments: i16,
+    /// It has a WHEN clause.
+    pub conditional: bool,
 }
 
 pub const TYPE_ROW: i16 = 1;
@@ -44,7 +48,7 @@ fn select(condition: &str, arguments: &[DatumWithOid]) -> Result<Vec<Trigger>> {
     spi::read_now(
         &format!(
             "SELECT t.oid, t.tgrelid, t.tgname::pg_catalog.text, t.tgenabled, t.tgtype,
-                    t.tgparentid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+                    t.tgparentid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, t.tgnargs, t.tgqual IS NOT NULL
                FROM pg_catalog.pg_trigger AS t
                JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
                JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
@@ -61,6 +65,8 @@ fn select(condition: &str, arguments: &[DatumWithOid]) -> Result<Vec<Trigger>> {
                 enabled: row.get::<i8>(4)?.map_or(' ', |c| c as u8 as char),
                 kind: row.get(5)?.unwrap_or_default(),
                 cloned: row.get(6)?.unwrap_or_default(),
+                arguments: row.get(7)?.unwrap_or_default(),
+                conditional: row.get(8)?.unwrap_or_default(),
             })
         },
     )

@@ -2,11 +2,20 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
+//! | `api.rs` | the SQL functions of capturing |
+//! | `options.rs` | pure: what a caller may ask for |
+//! | `enable.rs` | what enable_cdc asks for |
+//! | `emit.rs` | events of the application's own |
 //! | `storage.rs` | the feed's tables, made on first use and owned by the extension's owner |
 //! | `event.rs` | what an event looks like as JSON, shared by the feed and the WAL path |
 //! | `decode/` | the WAL path: an output plugin for logical decoding |
 
+mod api;
 pub mod decode;
+mod emit;
+mod enable;
 mod event;
-#[allow(dead_code)] // Callers follow.
+mod options;
 pub mod storage;
+
+pub use enable::FOLLOWER;

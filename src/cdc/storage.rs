@@ -1,5 +1,6 @@
 //! The feed's tables: made on first use, as the extension's owner.
 
+use crate::capture::feed::segment_name;
 use crate::capture::storage as shared;
 use crate::error::Result;
 use crate::pg::{invalidation, lookup, security, spi};
@@ -24,22 +25,6 @@ pub fn ensure() -> Result<()> {
     })
 }
 
-/// Whether the storage has been made, all of it: in the middle of a restore some tables are there and some
-/// are not.
-pub fn exists() -> bool {
-    [
-        "cdc_table",
-        "cdc_schema",
-        "change_segment",
-        "change_entry",
-        "change_log",
-        "capture_origin",
-        "capture_relation",
-    ]
-    .iter()
-    .all(|name| lookup::own_relation(name).is_some())
-}
-
 /// Makes one more table of the feed, in a state of change_segment; returns its number. To be called as the
 /// extension's owner.
 pub fn add_segment(state: &str) -> Result<i32> {
@@ -52,11 +37,6 @@ pub fn add_segment(state: &str) -> Result<i32> {
     .unwrap_or_default();
     make_segment(segment)?;
     Ok(segment)
-}
-
-/// The name of a table of the feed.
-pub fn segment_name(segment: i32) -> String {
-    format!("change_entry_{segment}")
 }
 
 fn make_segment(segment: i32) -> Result<()> {
@@ -75,6 +55,7 @@ fn make_segment(segment: i32) -> Result<()> {
 }
 
 /// Makes every session look again which table of the feed is written to, once this transaction commits.
+#[allow(dead_code)] // Rotation follows.
 pub fn announce_segments() {
     if let Some(segments) = lookup::own_relation("change_segment") {
         invalidation::announce(segments);

@@ -1,5 +1,5 @@
-//! Appending rows to a range-partitioned log below the executor: no planning, no privileges asked, no
-//! triggers; WAL, TOAST, indexes and partition routing as usual.
+//! Appending rows to a log below the executor: no planning, no privileges asked, no triggers; WAL, TOAST
+//! and indexes as usual. Which table of the log a row goes to is a `Destination`'s to say.
 
 use super::ffi::unguarded;
 use super::index_entries;
@@ -58,8 +58,6 @@ pub(super) fn varlena_from(bytes: &[u8]) -> pg_sys::Datum {
     }
 }
 
-/// `PARTITION_STRATEGY_RANGE` of `nodes/parsenodes.h`: an enumeration from PostgreSQL 16 on.
-const RANGE: u32 = b'r' as u32;
 const MOST_INDEX_COLUMNS: usize = pg_sys::INDEX_MAX_KEYS as usize;
 
 /// What the columns of a log must be: rows are laid out by it.
@@ -70,18 +68,28 @@ pub struct Columns<const N: usize> {
     pub steady: &'static [usize],
 }
 
-/// A log partitioned by range on one timestamptz column, and where its current rows go.
-pub struct PartitionedLog<const N: usize> {
-    parent: pg_sys::Oid,
+/// Says which table of a log the rows with a key go to.
+pub trait Destination {
+    fn find(&self, key: i64) -> Result<Target>;
+}
+
+/// A table of a log, and the keys `low..high` whose rows go to it until something changes.
+pub struct Target {
+    pub relid: pg_sys::Oid,
+    pub low: i64,
+    pub high: i64,
+}
+
+/// A log of one or more tables of the same columns, and where its current rows go.
+pub struct Log<const N: usize, D: Destination> {
+    destination: D,
     columns: &'static Columns<N>,
     leaf: Option<Leaf>,
 }
 
-/// The partition in use: valid for keys in `low..high`.
+/// The table in use.
 struct Leaf {
-    relid: pg_sys::Oid,
-    low: i64,
-    high: i64,
+    target: Target,
     indexes: Vec<IndexTarget>,
     /// Count of relation changes this was looked up at.
     changes: u64,
@@ -104,13 +112,13 @@ struct IndexTarget {
     kept_since: u64,
 }
 
-impl<const N: usize> PartitionedLog<N> {
-    pub fn new(parent: pg_sys::Oid, columns: &'static Columns<N>) -> Self {
-        Self { parent, columns, leaf: None }
+impl<const N: usize, D: Destination> Log<N, D> {
+    pub fn new(destination: D, columns: &'static Columns<N>) -> Self {
+        Self { destination, columns, leaf: None }
     }
 
-    pub fn relid(&self) -> pg_sys::Oid {
-        self.parent
+    pub fn destination(&self) -> &D {
+        &self.destination
     }
 
     /// To be called when a transaction or savepoint was rolled back: rows are gone, so may be locks.
@@ -121,7 +129,7 @@ impl<const N: usize> PartitionedLog<N> {
         }
     }
 
-    /// Appends a row whose partition key is `key`. Rows with the same `token` have the same values in
+    /// Appends a row whose place in the log is by `key`. Rows with the same `token` have the same values in
     /// every steady column: within one heap block the summary of a BRIN of such columns is brought up to
     /// date once. The token begins with the transaction's id.
     pub fn append(&mut self, key: i64, token: (u64, u64), row: &mut NewRow<N>) -> Result<()> {
@@ -129,12 +137,7 @@ impl<const N: usize> PartitionedLog<N> {
         let leaf = match &mut self.leaf {
             // The locks taken for this transaction's last row are still held. They keep others from
             // changing the partition and its indexes, but not the transaction itself.
-            Some(leaf)
-                if leaf.locked_by == token.0
-                    && leaf.changes == changes
-                    && leaf.low <= key
-                    && key < leaf.high =>
-            {
+            Some(leaf) if leaf.locked_by == token.0 && leaf.changes == changes && leaf.target.holds(key) => {
                 leaf
             }
             _ => self.lock_leaf(key, token.0)?,
@@ -153,16 +156,14 @@ impl<const N: usize> PartitionedLog<N> {
     fn lock_leaf(&mut self, key: i64, txid: u64) -> Result<&mut Leaf> {
         loop {
             let leaf = match self.leaf.take() {
-                Some(leaf)
-                    if leaf.changes == invalidation::changes() && leaf.low <= key && key < leaf.high =>
-                {
-                    leaf
-                }
-                _ => Leaf::find(self.parent, self.columns, key)?,
+                Some(leaf) if leaf.changes == invalidation::changes() && leaf.target.holds(key) => leaf,
+                _ => Leaf::find(self.destination.find(key)?, self.columns)?,
             };
             // Taking the lock reads the news: the partition may just have been detached or dropped, or
             // got another index. Having looked it up under the lock, it stays as it is.
-            let Some(_table) = Table::open(leaf.relid, pg_sys::RowExclusiveLock as i32) else { continue };
+            let Some(_table) = Table::open(leaf.target.relid, pg_sys::RowExclusiveLock as i32) else {
+                continue;
+            };
             for index in &leaf.indexes {
                 // SAFETY: takes the lock that an index insertion needs; kept to the end of the transaction.
                 unsafe { pg_sys::LockRelationOid(index.relid, pg_sys::RowExclusiveLock as i32) };
@@ -177,56 +178,22 @@ impl<const N: usize> PartitionedLog<N> {
     }
 }
 
+impl Target {
+    fn holds(&self, key: i64) -> bool {
+        self.low <= key && key < self.high
+    }
+}
+
+/// The table that was to be written to is not there.
+pub(super) fn gone() -> Error {
+    Error::not_in_prerequisite_state("the log table has gone")
+        .hint("DROP EXTENSION db_architect CASCADE removes the triggers that write to it.")
+}
+
 impl Leaf {
-    /// Finds the partition for a key and how its indexes are kept.
-    fn find<const N: usize>(parent: pg_sys::Oid, columns: &Columns<N>, key: i64) -> Result<Self> {
-        let gone = || {
-            Error::not_in_prerequisite_state("the log table has gone")
-                .hint("DROP EXTENSION db_architect CASCADE removes the triggers that write to it.")
-        };
-        let table = Table::open(parent, pg_sys::AccessShareLock as i32).ok_or_else(gone)?;
-        if !lookup::is_partitioned(parent) {
-            return Err(gone());
-        }
-        // SAFETY: an open partitioned table of one timestamptz key column; the descriptor belongs to
-        // the relcache entry and is read before anything can invalidate it.
-        let (relid, low, high) = unsafe {
-            let descriptor = pg_sys::RelationGetPartitionDesc(table.raw(), true);
-            let missing = || {
-                Error::not_in_prerequisite_state("the log has no partition for a change made now")
-                    .hint("Call architect.run_maintenance() to create it.")
-            };
-            if (*descriptor).nparts == 0 {
-                return Err(missing());
-            }
-            let bounds = &*(*descriptor).boundinfo;
-            if bounds.strategy as u32 != RANGE {
-                return Err(gone());
-            }
-            let value = |i: usize| match *(*bounds.kind.add(i)) {
-                pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE => {
-                    (*(*bounds.datums.add(i))).value() as i64
-                }
-                kind if kind < 0 => i64::MIN,
-                _ => i64::MAX,
-            };
-            let count = bounds.ndatums as usize;
-            let above = (0..count).find(|&i| value(i) > key).unwrap_or(count);
-            let low = if above == 0 { i64::MIN } else { value(above - 1) };
-            let high = if above == count { i64::MAX } else { value(above) };
-            let mut part = *bounds.indexes.add(above);
-            if part < 0 {
-                part = bounds.default_index;
-            }
-            if part < 0 {
-                return Err(missing());
-            }
-            if !*(*descriptor).is_leaf.add(part as usize) {
-                return Err(Error::not_in_prerequisite_state("a partition of the log is partitioned itself")
-                    .hint("Detach it, and attach partitions of one level only."));
-            }
-            (*(*descriptor).oids.add(part as usize), low, high)
-        };
+    /// Looks up how a table's indexes are kept.
+    fn find<const N: usize>(target: Target, columns: &Columns<N>) -> Result<Self> {
+        let relid = target.relid;
         let memory = OwnedContext::new(c"db_architect log indexes");
         let table = Table::open(relid, pg_sys::RowExclusiveLock as i32).ok_or_else(gone)?;
         check(relid, &table, columns)?;
@@ -259,17 +226,7 @@ impl Leaf {
             }
         }
         let changes = super::invalidation::changes();
-        Ok(Self {
-            relid,
-            low,
-            high,
-            indexes,
-            changes,
-            needs_executor,
-            locked_by: 0,
-            summarized: None,
-            _memory: memory,
-        })
+        Ok(Self { target, indexes, changes, needs_executor, locked_by: 0, summarized: None, _memory: memory })
     }
 
     /// Inserts the row where some index needs expressions computed or constraints checked. Every call has
@@ -278,7 +235,7 @@ impl Leaf {
         // SAFETY: the leaf is locked by this transaction and as described; the row's values are of its
         // column types.
         unsafe {
-            let relation = pg_sys::RelationIdGetRelation(self.relid);
+            let relation = pg_sys::RelationIdGetRelation(self.target.relid);
             let tuple =
                 pg_sys::heap_form_tuple((*relation).rd_att, row.datums.as_mut_ptr(), row.nulls.as_mut_ptr());
             index_entries::insert_with_entries(relation, tuple);
@@ -293,7 +250,7 @@ impl Leaf {
     unsafe fn insert<const N: usize>(&mut self, token: (u64, u64), row: &mut NewRow<N>) {
         // SAFETY: the caller's promise.
         unsafe {
-            let relation = unguarded::RelationIdGetRelation(self.relid);
+            let relation = unguarded::RelationIdGetRelation(self.target.relid);
             let tuple = unguarded::heap_form_tuple(
                 (*relation).rd_att,
                 row.datums.as_mut_ptr(),

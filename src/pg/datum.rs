@@ -15,6 +15,16 @@ pub fn jsonb(text: &str) -> pg_sys::Datum {
     }
 }
 
+/// The text of a jsonb value, exactly: numbers keep all their digits.
+pub fn jsonb_text(value: &pgrx::AnyElement) -> String {
+    // SAFETY: the caller's argument is declared jsonb; jsonb_out returns a nul-terminated string.
+    unsafe {
+        pgrx::direct_function_call_as_datum(pg_sys::jsonb_out, &[Some(value.datum())])
+            .map(|text| super::lookup::string_from(text.cast_mut_ptr()))
+            .unwrap_or_default()
+    }
+}
+
 /// Microseconds since 2000-01-01 00:00 UTC as a timestamptz value; none where there is no such time.
 pub fn timestamptz(microseconds: i64) -> Option<pgrx::datum::TimestampWithTimeZone> {
     pgrx::datum::TimestampWithTimeZone::try_from(microseconds).ok()

@@ -9,8 +9,6 @@ mod raw {
     unsafe extern "C-unwind" {
         /// `utils/bytea.h`
         pub static mut bytea_output: std::ffi::c_int;
-        /// `commands/sequence.h`
-        pub fn nextval_internal(relid: pg_sys::Oid, check_permissions: bool) -> i64;
         /// `catalog/partition.h`
         pub fn get_partition_ancestors(relid: pg_sys::Oid) -> *mut pg_sys::List;
         /// `utils/elog.h`
@@ -87,12 +85,6 @@ pub(super) mod unguarded {
 pub fn swap_bytea_output(value: std::ffi::c_int) -> std::ffi::c_int {
     // SAFETY: a plain C int that only this backend's only thread touches.
     unsafe { std::ptr::replace(&raw mut raw::bytea_output, value) }
-}
-
-/// The next value of a sequence, without asking for the current role's privileges.
-pub fn next_value(sequence: pg_sys::Oid) -> i64 {
-    // SAFETY: raises an error for anything that is not a sequence; the boundary carries it.
-    unsafe { pg_guard_ffi_boundary(|| raw::nextval_internal(sequence, false)) }
 }
 
 /// The partitioned tables above a partition, nearest first.

@@ -33,6 +33,12 @@ pub fn transaction_id() -> u64 {
     }
 }
 
+/// The top-level transaction's id, none while it has none.
+pub fn transaction_id_if_any() -> Option<u64> {
+    // SAFETY: reads backend-local state.
+    Some(unsafe { super::ffi::unguarded::GetTopFullTransactionIdIfAny() }.value).filter(|&id| id != 0)
+}
+
 /// Number of the innermost open savepoint, within the transaction; 1 outside any. Numbers grow: one within
 /// another has the higher number, and so have later ones.
 pub fn savepoint() -> u32 {

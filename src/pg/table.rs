@@ -55,6 +55,11 @@ impl Table {
         }
     }
 
+    pub fn is_sequence(&self) -> bool {
+        // SAFETY: rd_rel of an open relation.
+        unsafe { (*(*self.relation).rd_rel).relkind as u8 == pg_sys::RELKIND_SEQUENCE }
+    }
+
     pub fn attributes(&self) -> Vec<Attribute> {
         attributes_of(self.descriptor())
     }

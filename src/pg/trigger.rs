@@ -122,10 +122,11 @@ impl<'a> TriggerCall<'a> {
                 Event::Delete => pg_sys::TRIGGER_TYPE_DELETE,
                 Event::Truncate => pg_sys::TRIGGER_TYPE_TRUNCATE,
             } as i16;
-            // One with a WHEN condition or a list of columns may not fire: it must not silence another.
+            // One with a list of columns may not fire: it must not silence another. Nor may one with a
+            // WHEN condition; those are ours only where they have the same one.
             let fires = |t: &pg_sys::Trigger| {
                 t.tgfoid == mine.tgfoid
-                    && t.tgqual.is_null()
+                    && t.tgqual.is_null() == mine.tgqual.is_null()
                     && t.tgnattr == 0
                     && t.tgtype & kind == kind
                     && t.tgtype & pg_sys::TRIGGER_TYPE_ROW as i16
@@ -139,6 +140,13 @@ impl<'a> TriggerCall<'a> {
             };
             all.iter().find(|t| fires(t)).is_none_or(|first| first.tgoid == mine.tgoid)
         }
+    }
+
+    /// Whether the trigger has a WHEN clause.
+    #[inline]
+    pub fn has_condition(&self) -> bool {
+        // SAFETY: the trigger manager keeps the trigger's description for the call.
+        unsafe { !(*self.data.tg_trigger).tgqual.is_null() }
     }
 
     /// OID of the trigger.

@@ -1,8 +1,8 @@
-//! What DDL means for audit: new tables in audited schemas, new partitions of audited tables, renames.
+//! What DDL means for recorded tables: new tables in recorded schemas, new partitions, renames.
 //! Runs at the end of CREATE and ALTER commands; what fails here is a warning, never the user's error.
 
-use crate::audit::{enable, schema};
-use crate::capture::{identity, policy};
+use crate::capture::policy::{self, Kind};
+use crate::capture::{attach, enable, identity};
 use crate::error::Result;
 use crate::pg::subtransaction::attempt;
 use crate::pg::{ffi, lookup, security, spi};
@@ -16,20 +16,28 @@ struct Command {
     temporary: bool,
 }
 
-/// Keeps audit in step with the command that just ended. Called by the event trigger architect_ddl.
-pub fn ended() -> Result<()> {
-    if !policy::storage_exists() {
+/// What a capability does about a table that was just created: its number, schema and name.
+pub struct Follower {
+    pub kind: Kind,
+    pub created: fn(pg_sys::Oid, &str, &str) -> Result<()>,
+}
+
+/// Keeps capabilities in step with the command that just ended.
+fn ended(followers: &[Follower]) -> Result<()> {
+    if !followers.iter().any(|follower| follower.kind.storage_exists()) {
         return Ok(());
     }
     let (commands, schemas) = commands()?;
-    for &schema in &schemas {
-        identity::follow_schema_rename(schema)?;
-    }
-    for command in commands.iter().filter(|c| !c.temporary && matches!(c.relkind as u8, b'r' | b'p')) {
-        follow(command)?;
-    }
-    if !schemas.is_empty() {
-        identity::follow_renames(None)?;
+    for follower in followers.iter().filter(|follower| follower.kind.storage_exists()) {
+        for &schema in &schemas {
+            identity::follow_schema_rename(follower.kind, schema)?;
+        }
+        for command in commands.iter().filter(|c| !c.temporary && matches!(c.relkind as u8, b'r' | b'p')) {
+            follow(follower, command)?;
+        }
+        if !schemas.is_empty() {
+            identity::follow_renames(follower.kind, None)?;
+        }
     }
     Ok(())
 }
@@ -64,19 +72,19 @@ fn commands() -> Result<(Vec<Command>, Vec<pg_sys::Oid>)> {
     Ok((rows.into_iter().map(|(_, command)| command).filter(|c| c.relkind != 0).collect(), schemas))
 }
 
-fn follow(command: &Command) -> Result<()> {
-    let relid = command.relid;
-    identity::follow_renames(Some(relid))?;
-    match policy::find(relid)? {
-        // A restore is going on, or a table was made again under the name of an audited one: its triggers
+fn follow(follower: &Follower, command: &Command) -> Result<()> {
+    let (kind, relid) = (follower.kind, command.relid);
+    identity::follow_renames(kind, Some(relid))?;
+    match policy::find(kind, relid)? {
+        // A restore is going on, or a table was made again under the name of a recorded one: its triggers
         // come with it, or are asked for anew.
         Some((policy, top)) if policy.relid != top || !policy::identifiers_are_ours()? => Ok(()),
-        // A partition came to an audited table: what CREATE TRIGGER does not clone is added.
+        // A partition came to a recorded table: what CREATE TRIGGER does not clone is added.
         Some((policy, top)) if top != relid || command.tag == "ALTER TABLE" => {
             // When a column came is known to the moment: audit_as_of asks.
-            identity::describe(policy.table_id, top)?;
-            enable::attach_to_partitions(top)?;
-            if command.relkind == b'p' as i8 { enable::detach_from_former_partitions() } else { Ok(()) }
+            identity::describe(&policy, top)?;
+            enable::follow_partitions(kind, top)?;
+            if command.relkind == b'p' as i8 { attach::detach_from_former_partitions() } else { Ok(()) }
         }
         Some(_) => Ok(()),
         None if command.tag.starts_with("CREATE TABLE") || command.tag == "SELECT INTO" => {
@@ -88,24 +96,21 @@ fn follow(command: &Command) -> Result<()> {
             if !ffi::partition_ancestors(relid).is_empty() {
                 return Ok(());
             }
-            match schema::options_for(&in_schema, &name)? {
-                Some(options) => enable::enable(relid, &schema::in_schema(relid, &options)).map(|_| ()),
-                None => Ok(()),
-            }
+            (follower.created)(relid, &in_schema, &name)
         }
         None => Ok(()),
     }
 }
 
 /// The event trigger's body.
-pub fn on_ddl_command_end() {
-    let outcome = attempt(|| security::as_extension_owner(ended));
+pub fn on_ddl_command_end(followers: &[Follower]) {
+    let outcome = attempt(|| security::as_extension_owner(|| ended(followers)));
     if let Err(error) = outcome {
         ereport!(
             PgLogLevel::WARNING,
             PgSqlErrorCode::ERRCODE_WARNING,
             format!("db_architect could not follow this command: {}", error.message()),
-            "Look at architect.audit_coverage() for what is no longer covered."
+            "Look at architect.audit_coverage() and architect.cdc_coverage() for what is no longer covered."
         );
     }
 }

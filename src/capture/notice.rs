@@ -1,0 +1,80 @@
+//! Waking consumers: one notification a transaction and channel, queued just before the commit. So PREPARE
+//! TRANSACTION, which refuses them, never meets one, and the payload is the newest position.
+
+use crate::capture::recorder;
+use crate::pg::{notify, session};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// The server's queue is shared, and a commit that finds it full fails: above this share of it consumers
+/// are left to look by themselves.
+const FULLEST: f64 = 0.5;
+/// How long an answer to how full the queue is will do: one second.
+const FRESH: i64 = 1_000_000;
+
+struct Notice {
+    channel: Rc<str>,
+    position: i64,
+    /// The lowest savepoint that has rows of it.
+    savepoint: u32,
+}
+
+thread_local! {
+    static PENDING: Cell<bool> = const { Cell::new(false) };
+    static NOTICES: RefCell<(u64, Vec<Notice>)> = const { RefCell::new((0, Vec::new())) };
+    /// When the queue was looked at, and whether it was too full.
+    static QUEUE: Cell<Option<(i64, bool)>> = const { Cell::new(None) };
+}
+
+/// Remembers to wake a channel's consumers when this transaction commits.
+pub fn note(txid: u64, channel: &Rc<str>, position: i64) {
+    PENDING.set(true);
+    NOTICES.with_borrow_mut(|(of, notices)| {
+        if *of != txid {
+            *of = txid;
+            notices.clear();
+        }
+        let savepoint = session::savepoint();
+        match notices.iter_mut().find(|notice| notice.channel == *channel) {
+            Some(notice) => {
+                notice.position = position;
+                notice.savepoint = notice.savepoint.min(savepoint);
+            }
+            None => notices.push(Notice { channel: Rc::clone(channel), position, savepoint }),
+        }
+    });
+}
+
+/// Savepoints of this number and higher are gone, with their rows.
+pub fn after_rollback(lowest: u32) {
+    NOTICES.with_borrow_mut(|(_, notices)| notices.retain(|notice| notice.savepoint < lowest));
+}
+
+/// Called just before every commit.
+pub fn send() {
+    if !PENDING.replace(false) || recorder::catch_up().is_err() {
+        return;
+    }
+    let notices = NOTICES.with_borrow_mut(|(txid, notices)| {
+        let notices = std::mem::take(notices);
+        if session::transaction_id_if_any() == Some(*txid) { notices } else { Vec::new() }
+    });
+    if notices.is_empty() || queue_is_full() {
+        return;
+    }
+    for notice in notices {
+        notify::queue(&notice.channel, &notice.position.to_string());
+    }
+}
+
+fn queue_is_full() -> bool {
+    let now = session::clock();
+    if let Some((at, full)) = QUEUE.get()
+        && (0..FRESH).contains(&(now - at))
+    {
+        return full;
+    }
+    let full = notify::queue_usage() > FULLEST;
+    QUEUE.set(Some((now, full)));
+    full
+}

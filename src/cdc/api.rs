@@ -1,0 +1,178 @@
+//! The SQL functions of capturing.
+
+use crate::capture::policy::Kind;
+use crate::capture::report::Report;
+use crate::capture::schema;
+use crate::cdc::options::{self, Options};
+use crate::cdc::{emit, enable};
+use crate::pg::security;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{AnyElement, JsonB, PgRelation};
+
+fn rows(
+    reports: Vec<Report>,
+) -> TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))> {
+    TableIterator::new(reports.into_iter().map(|r| (r.object, r.action.to_owned(), r.detail)))
+}
+
+fn texts(values: Vec<Option<String>>) -> Vec<String> {
+    values.into_iter().flatten().collect()
+}
+
+/// The argument's OID. It is closed here: DDL is refused on a relation the session itself holds open.
+fn oid_of(table: PgRelation) -> pgrx::pg_sys::Oid {
+    table.oid()
+}
+
+/// Puts every change of a table's rows into the change feed, from the next statement on.
+///
+/// Arguments: table_name; operations to capture; columns to capture (null: all) or columns to exclude;
+/// mask, an object of columns and what stands in for their values: "null", "constant" ("***") or "hash"
+/// (SHA-256 of the value as JSON); when, a condition on OLD and NEW as in the WHEN clause of a trigger,
+/// which it becomes: only changes for which it holds are captured (TRUNCATE always is); key, columns that
+/// identify a row in place of the primary key; image, 'full' (an UPDATE carries the whole row as it was
+/// and what changed) or 'changed' (key and changed columns, old and new); replicated, whether changes
+/// applied by logical replication are captured too; notify, whether a commit wakes listeners of channel,
+/// with the newest position as the payload.
+/// Returns one row for each table: enabled, exists, changed, repaired or merged. A second call with other
+/// options changes the policy.
+/// Errors: 42809 not an ordinary or partitioned table, or temporary; 42501 not the owner, or a system
+/// catalog; 42703 no such column; 22023 invalid option; as CREATE TRIGGER for a condition that does not
+/// fit, 42P17 where it mentions OLD for an insert or NEW for a delete.
+/// Lock: SHARE ROW EXCLUSIVE on the table and its partitions. Privilege: ownership of the table.
+#[pg_extern]
+#[allow(clippy::too_many_arguments)]
+fn enable_cdc(
+    table_name: PgRelation,
+    operations: default!(Vec<Option<String>>, "'{insert,update,delete,truncate}'"),
+    columns: default!(Option<Vec<Option<String>>>, "NULL"),
+    exclude: default!(Vec<Option<String>>, "'{}'"),
+    mask: default!(JsonB, "'{}'"),
+    when: default!(Option<&str>, "NULL"),
+    key: default!(Option<Vec<Option<String>>>, "NULL"),
+    image: default!(&str, "'full'"),
+    replicated: default!(bool, "false"),
+    notify: default!(bool, "true"),
+    channel: default!(&str, "'data_changes'"),
+) -> Result<
+    TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
+    ErrorReport,
+> {
+    let options = Options {
+        operations: texts(operations),
+        columns: columns.map(texts),
+        exclude: texts(exclude),
+        mask: options::masks(&mask.0)?,
+        condition: when.map(str::to_owned),
+        key: key.map(texts),
+        image: image.to_owned(),
+        replicated,
+        notify,
+        channel: channel.to_owned(),
+    }
+    .checked()?;
+    let relid = oid_of(table_name);
+    let reports = security::with_safe_search_path(|| enable::enable(relid, &options))?;
+    Ok(rows(reports))
+}
+
+/// Stops capturing a table's changes. Events that are in the feed stay for their consumers.
+///
+/// Returns one row: disabled, or skipped where the table was not captured.
+/// Errors: 42501 not the owner. Lock: SHARE ROW EXCLUSIVE on the table and its partitions, ACCESS
+/// EXCLUSIVE while triggers are dropped. Privilege: ownership of the table.
+#[pg_extern]
+fn disable_cdc(
+    table_name: PgRelation,
+) -> Result<
+    TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
+    ErrorReport,
+> {
+    let relid = oid_of(table_name);
+    let report = security::with_safe_search_path(|| enable::disable(relid))?;
+    Ok(rows(vec![report]))
+}
+
+/// Captures every ordinary and partitioned table of a schema, as enable_cdc does.
+///
+/// Arguments: schema_name; except_tables, names of tables to leave out; new_tables, whether tables
+/// created in the schema later are captured as they are created; the rest as for enable_cdc, where
+/// columns, exclude and mask apply to those tables that have such columns. A condition and a key are one
+/// table's own: call enable_cdc for it.
+/// Returns one row for each table: enabled, exists, changed, repaired, excepted, or refused with the
+/// reason.
+/// Errors: 3F000 no such schema; 42704 no such table in except_tables; 42501 new_tables without owning
+/// the schema; 22023 invalid option. Lock: SHARE ROW EXCLUSIVE on each table, kept to the end of the
+/// transaction. Privilege: ownership of the tables.
+#[pg_extern]
+#[allow(clippy::too_many_arguments)]
+fn enable_cdc_schema(
+    schema_name: &str,
+    except_tables: default!(Vec<Option<String>>, "'{}'"),
+    new_tables: default!(bool, "false"),
+    operations: default!(Vec<Option<String>>, "'{insert,update,delete,truncate}'"),
+    columns: default!(Option<Vec<Option<String>>>, "NULL"),
+    exclude: default!(Vec<Option<String>>, "'{}'"),
+    mask: default!(JsonB, "'{}'"),
+    image: default!(&str, "'full'"),
+    replicated: default!(bool, "false"),
+    notify: default!(bool, "true"),
+    channel: default!(&str, "'data_changes'"),
+) -> Result<
+    TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
+    ErrorReport,
+> {
+    let options = Options {
+        operations: texts(operations),
+        columns: columns.map(texts),
+        exclude: texts(exclude),
+        mask: options::masks(&mask.0)?,
+        condition: None,
+        key: None,
+        image: image.to_owned(),
+        replicated,
+        notify,
+        channel: channel.to_owned(),
+    }
+    .checked()?;
+    let except = texts(except_tables);
+    let reports =
+        security::with_safe_search_path(|| schema::enable(schema_name, &except, new_tables, &options))?;
+    Ok(rows(reports))
+}
+
+/// Stops capturing every table of a schema, and picking up tables created in it later.
+///
+/// Returns one row for each table: disabled, skipped, or refused with the reason.
+/// Errors: 3F000 no such schema. Lock and privilege as for disable_cdc.
+#[pg_extern]
+fn disable_cdc_schema(
+    schema_name: &str,
+) -> Result<
+    TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
+    ErrorReport,
+> {
+    let reports = security::with_safe_search_path(|| schema::disable(Kind::Feed, schema_name))?;
+    Ok(rows(reports))
+}
+
+/// Puts an event of the application's own into the change feed, as part of the transaction: consumers get
+/// it if and only if the transaction commits, in order with other events of the same key.
+///
+/// Arguments: topic; key, events of one key are delivered in the order they were emitted (null: all of
+/// those without one are); payload; headers, a JSON object; channel whose listeners the commit wakes
+/// (null: none).
+/// Returns the event's position in the feed.
+/// Errors: 22023 no topic, headers that are not an object, or a channel name that is too long; 55000 the
+/// feed cannot be written to. Lock: none. Privilege: EXECUTE.
+#[pg_extern(sql = false)]
+fn emit_event(
+    topic: Option<&str>,
+    key: Option<&str>,
+    payload: Option<AnyElement>,
+    headers: Option<AnyElement>,
+    channel: Option<&str>,
+) -> Result<i64, ErrorReport> {
+    Ok(emit::emit(topic.unwrap_or_default(), key, payload.as_ref(), headers.as_ref(), channel)?)
+}

@@ -1,0 +1,25 @@
+//! Heavyweight locks on numbers of our own: shown in pg_locks as advisory ones, out of reach of the
+//! advisory lock functions.
+
+use pgrx::pg_sys;
+
+/// `USER_LOCKMETHOD` of `storage/lock.h`.
+const USER_LOCKMETHOD: u8 = 2;
+
+/// Takes a share lock on `number` of `class` in this database, to the end of the transaction: prepared, it
+/// keeps the lock, over a crash too; a savepoint rolled back gives it back. `class` is pg_locks.objsubid;
+/// SQL's own advisory locks have 1 and 2. Nobody takes these in a mode that conflicts: this never waits.
+pub fn mark(class: u16, number: i64) {
+    let tag = pg_sys::LOCKTAG {
+        locktag_field1: super::session::database().to_u32(),
+        locktag_field2: (number as u64 >> 32) as u32,
+        locktag_field3: number as u64 as u32,
+        locktag_field4: class,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+        locktag_lockmethodid: USER_LOCKMETHOD,
+    };
+    // SAFETY: a complete tag; an error (no room for locks) unwinds through the guard.
+    unsafe {
+        pg_sys::LockAcquire(&tag, pg_sys::ShareLock as pg_sys::LOCKMODE, false, false);
+    }
+}
