@@ -15,7 +15,7 @@ moment AS (
 ),
 stretch AS (
     SELECT m.*,
-           coalesce(lag(m.taken_at) OVER w, m.stats_since) AS begins_at,
+           coalesce(lag(m.taken_at) OVER w, least(m.stats_since, m.taken_at)) AS begins_at,
            lag(m.taken_at) OVER w IS NULL AS is_first,
            -- Counters were reset in this stretch: what was counted before that is not known.
            CASE WHEN lag(m.stats_since) OVER w < m.stats_since

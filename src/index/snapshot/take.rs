@@ -181,8 +181,8 @@ fn keep_statements(taken: &Taken) -> Result<i64> {
     Ok(kept as i64)
 }
 
-/// Forgets figures past their time. Of each index the last row before that time stays: it is what the
-/// later ones are counted from.
+/// Forgets figures past their time. Of each index the last row before that time stays, and so does the last
+/// snapshot: they are what the later ones are counted from.
 fn forget() -> Result<()> {
     spi::run(
         "DELETE FROM architect.index_snapshot AS p
@@ -197,7 +197,10 @@ fn forget() -> Result<()> {
     spi::run(
         "DELETE FROM architect.statistics_snapshot AS s
           WHERE s.taken_at < clock_timestamp() - $1::interval
-            AND NOT EXISTS (SELECT FROM architect.index_snapshot AS p WHERE p.snapshot_id = s.snapshot_id)",
+            AND NOT EXISTS (SELECT FROM architect.index_snapshot AS p WHERE p.snapshot_id = s.snapshot_id)
+            AND EXISTS (SELECT FROM architect.statistics_snapshot AS z
+                         WHERE z.node = s.node AND z.taken_at > s.taken_at
+                           AND z.taken_at < clock_timestamp() - $1::interval)",
         &[KEPT.into()],
     )?;
     Ok(())
