@@ -454,6 +454,19 @@ statistics_figures() on the standby.
 Returns one row as take_snapshot(), none where figures of that time or later are there already.
 Errors: 22023 figures of another cluster or database, or of a server that is not a standby.
 Lock: none. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.index_bloat IS
+'Btree indexes that are larger than they would be if they were built now.
+
+Arguments: min_size, below which an index is not looked at; exact, whether to read every page of the
+indexes with pgstattuple instead of estimating from a sample of their tables'' rows.
+Returns one row for each index, the most wasteful first: size_bytes, expected_bytes after a rebuild,
+wasted_bytes and wasted_percent; method, ''sample of the table'' or ''pgstattuple'', or ''none'' where the
+caller may not read the table; reason; fix, where 40 percent or more are wasted: less is what splits of
+pages leave in any index that grows. A sample is right within some percent where it can tell how often
+keys repeat.
+Errors: 55000 exact figures without pgstattuple; 22023 not a size.
+Lock: ACCESS SHARE on each table and index looked at; those held exclusively by others are left out.
+Privilege: EXECUTE, and SELECT on the tables, or for exact figures EXECUTE on pgstatindex.';
 COMMENT ON ROUTINE architect.index_cost IS
 'What a query would cost with other indexes, in numbers: explain_with_indexes without the plans.
 

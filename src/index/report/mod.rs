@@ -7,9 +7,12 @@
 //! | `redundant.rs` | indexes that others make redundant |
 //! | `foreign_keys.rs` | foreign keys whose checks search a whole table |
 //! | `invalid.rs` | indexes that cannot be used |
-//! | `api.rs` | the SQL functions |
+//! | `bloat.rs` | indexes larger than they have to be |
+//! | `api.rs`, `bloat_api.rs` | the SQL functions |
 
 mod api;
+mod bloat;
+mod bloat_api;
 mod foreign_keys;
 mod invalid;
 mod redundant;
