@@ -5,7 +5,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `lint/` | pure rules: cover of foreign keys, redundancy, protection, categories of use |
-//! | `report/` | the catalogue reports: usage, unused, redundant; foreign keys; invalid |
+//! | `report/` | the catalogue reports: usage, unused, redundant, foreign keys, invalid, bloat |
 //! | `size.rs` | pure: pages and height of an index from what is known of its keys |
 //! | `sizer.rs` | what is known of them: samples of tables, kept for one call |
 //! | `snapshot/` | figures kept over time: taking, importing, and what they prove |

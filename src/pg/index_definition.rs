@@ -314,7 +314,8 @@ unsafe fn fillfactor(options: *mut pg_sys::List) -> Option<i32> {
     unsafe {
         nodes_of::<pg_sys::DefElem>(options)
             .find(|option| CStr::from_ptr((**option).defname) == c"fillfactor" && !(**option).arg.is_null())
-            .map(|option| pg_sys::defGetInt32(option))
+            // Quoted in what pg_get_indexdef prints.
+            .and_then(|option| string_from(pg_sys::defGetString(option)).parse::<i32>().ok())
             .filter(|percent| (10..=100).contains(percent))
     }
 }
