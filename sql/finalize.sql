@@ -132,6 +132,16 @@ COMMENT ON ROUTINE architect.capture_statistics IS
 
 Returns one row: relations with a plan, contexts, bytes of row buffers.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.cdc_coverage IS
+'Says of every captured table whether all its changes still reach the feed, and what to do if not.
+
+Returns one row for each table that is covered, and one for each finding otherwise: table_name,
+partition_name, status (covered, warning, gap), code, detail, and fix, a statement to run. Gaps are
+changes that are not captured: trigger_missing, trigger_disabled, trigger_replica_only,
+trigger_origin_only, truncate_not_recorded, table_missing, child_not_captured, segment_missing where
+none is left. Warnings: no_key, key_dropped, column_missing, log_writable, unlogged_table,
+event_trigger_missing, restored_elsewhere, new_table_not_captured, notification_queue_full.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.cdc_slots IS
 'The cluster''s replication slots, how far behind they are and what to do before the disk fills.
 

@@ -21,6 +21,7 @@ const READER: &[&str] = &[
     "audit_history",
     "audit_history_by_name",
     "capture_statistics",
+    "cdc_coverage",
     "cdc_slots",
     "explain_with_indexes",
     "index_bloat",

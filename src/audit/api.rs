@@ -169,9 +169,7 @@ fn audit_coverage() -> Result<
 > {
     let findings = security::as_extension_owner(coverage::findings)?;
     Ok(TableIterator::new(
-        findings
-            .into_iter()
-            .map(|f| (f.table, f.partition, f.status.to_owned(), f.code.to_owned(), f.detail, f.fix)),
+        findings.into_iter().map(|f| (f.table, f.partition, f.status.to_owned(), f.code, f.detail, f.fix)),
     ))
 }
 

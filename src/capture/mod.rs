@@ -9,6 +9,7 @@
 //! | `enable.rs` | recording a table, and ending it |
 //! | `schema.rs` | the same for a whole schema, and tables created in it later |
 //! | `ddl.rs` | following DDL: new tables and partitions, renames |
+//! | `coverage.rs` | what is not recorded any more |
 //! | `attach.rs` | the triggers policies ask for together |
 //! | `report.rs` | what enabling and disabling did |
 //! | `context.rs` | who, where from and why: stored once, referred to by number |
@@ -26,6 +27,7 @@
 
 pub mod attach;
 pub mod context;
+pub mod coverage;
 pub mod ddl;
 pub mod enable;
 pub mod feed;

@@ -32,6 +32,22 @@ impl Kind {
         }
     }
 
+    /// The function that enables it on a table.
+    pub fn function(self) -> &'static str {
+        match self {
+            Kind::Audit => "enable_audit",
+            Kind::Feed => "enable_cdc",
+        }
+    }
+
+    /// A pattern its relations' names match, and no others'.
+    pub fn own_relations(self) -> &'static str {
+        match self {
+            Kind::Audit => "^(audit|capture)_",
+            Kind::Feed => "^(cdc|change|consumer|capture)_",
+        }
+    }
+
     /// What a table whose changes it records is said to be.
     pub fn recorded(self) -> &'static str {
         match self {

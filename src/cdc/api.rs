@@ -4,7 +4,7 @@ use crate::capture::policy::Kind;
 use crate::capture::report::Report;
 use crate::capture::schema;
 use crate::cdc::options::{self, Options};
-use crate::cdc::{emit, enable};
+use crate::cdc::{coverage, emit, enable};
 use crate::pg::security;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -155,6 +155,36 @@ fn disable_cdc_schema(
 > {
     let reports = security::with_safe_search_path(|| schema::disable(Kind::Feed, schema_name))?;
     Ok(rows(reports))
+}
+
+/// Says of every captured table whether all its changes still reach the feed, and what to do if not.
+///
+/// Returns one row for each table that is covered, and one for each finding otherwise: table_name,
+/// partition_name, status (covered, warning, gap), code, detail, and fix, a statement to run. Gaps are
+/// changes that are not captured: trigger_missing, trigger_disabled, trigger_replica_only,
+/// trigger_origin_only, truncate_not_recorded, table_missing, child_not_captured, segment_missing where
+/// none is left. Warnings: no_key, key_dropped, column_missing, log_writable, unlogged_table,
+/// event_trigger_missing, restored_elsewhere, new_table_not_captured, notification_queue_full.
+/// Lock: none. Privilege: EXECUTE. Assigns no transaction id.
+#[pg_extern(stable)]
+fn cdc_coverage() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(table_name, String),
+            name!(partition_name, Option<String>),
+            name!(status, String),
+            name!(code, String),
+            name!(detail, String),
+            name!(fix, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let findings = security::as_extension_owner(coverage::findings)?;
+    Ok(TableIterator::new(
+        findings.into_iter().map(|f| (f.table, f.partition, f.status.to_owned(), f.code, f.detail, f.fix)),
+    ))
 }
 
 /// Puts an event of the application's own into the change feed, as part of the transaction: consumers get

@@ -5,12 +5,14 @@
 //! | `api.rs` | the SQL functions of capturing |
 //! | `options.rs` | pure: what a caller may ask for |
 //! | `enable.rs` | what enable_cdc asks for |
+//! | `coverage.rs` | what is not captured any more, and what to do |
 //! | `emit.rs` | events of the application's own |
 //! | `storage.rs` | the feed's tables, made on first use and owned by the extension's owner |
 //! | `event.rs` | what an event looks like as JSON, shared by the feed and the WAL path |
 //! | `decode/` | the WAL path: an output plugin for logical decoding |
 
 mod api;
+mod coverage;
 pub mod decode;
 mod emit;
 mod enable;
