@@ -40,6 +40,15 @@ Returns one row for each: finding_id, object_name, action (declared, changed, ex
 reason in detail).
 Errors: 42704 no such finding; 55000 nothing was ever discovered. Lock: none. Privilege: ownership of the
 tables; others are refused.';
+COMMENT ON ROUTINE architect.ack_changes IS
+'Acknowledges the events of a batch up to a position: they are not handed out again.
+
+Arguments: consumer; position, of an event that poll_changes returned: this and the earlier ones of its
+batch are done. From any session. In the transaction that holds what the events led to in this
+database, it makes for exactly once.
+Returns how many events were acknowledged; 0 where they had been already.
+Errors: 42704 no such consumer; 22023 the position was not handed out; 55000 lost, or of another
+cluster. Lock: the batch''s row. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.add_standard_columns IS
 'Adds the usual columns to a table where they are missing, and keeps them: created_at, updated_at
 (timestamptz), created_by, updated_by (text: architect.actor, else the session''s role) and version
@@ -142,6 +151,14 @@ trigger_origin_only, truncate_not_recorded, table_missing, child_not_captured, s
 none is left. Warnings: no_key, key_dropped, column_missing, log_writable, unlogged_table,
 event_trigger_missing, restored_elsewhere, new_table_not_captured, notification_queue_full.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.cdc_health IS
+'The change feed''s health in one row, for monitoring.
+
+Returns: status (ok, warning, critical); detail, what to look at; consumers, lost (of which lost or
+restored elsewhere); max_events and max_behind, of the consumer furthest behind; feed_bytes and
+feed_tables; held_back_by, as in consumer_lag(); retention_held_by, the consumer the feed is kept for;
+dead_letters; notification_queue_usage, from 0 to 1. No row where there are no consumers'' tables yet.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.cdc_slots IS
 'The cluster''s replication slots, how far behind they are and what to do before the disk fills.
 
@@ -150,6 +167,18 @@ disk: whether it is read and by which pid; lag_bytes, WAL its consumer has not c
 retained_bytes, WAL kept for it; wal_status and safe_wal_size as in pg_replication_slots (bytes until
 WAL it needs may go); max_keep_bytes, max_slot_wal_keep_size, null without a limit; and advice.
 Lock: none. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.consumer_lag IS
+'How far each consumer is behind, and why.
+
+Returns one row for each consumer: consumer_name; state (active, snapshot: still reading the rows that
+were there at the start, lost, restored: its position is of another cluster); position, up to which it
+has acknowledged everything; horizon, up to which the feed is decided and can be read; events (those it
+wants and has not acknowledged, counted up to a million), bytes (of the feed after its position, about),
+behind (since the first of those events was recorded); batches and in_flight, batches and events that
+workers have; aside, events that wait for a worker or a retry; dead_letters; held_back_by, the process or
+prepared transaction that wrote to the feed longest ago and is still open; holds_back_retention,
+whether this is the consumer the feed is kept for.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.convert_to_partitioned IS
 'Makes an existing table partitioned by range, while it is read and written. It becomes the first
 partition, called <name>_p_history, of a partitioned table that takes its name and everything that hangs
@@ -173,6 +202,19 @@ DETAIL; 23514 rows lie outside; 55P03 a lock was not to be had by the deadline; 
 Lock: ACCESS EXCLUSIVE on the table for a moment when the constraint is added and for the exchange,
 which reads no row; on tables with foreign keys to it then too. Scans run under SHARE UPDATE EXCLUSIVE.
 Privilege: ownership of the table, and of what has to be made anew.';
+COMMENT ON ROUTINE architect.create_consumer IS
+'Makes a named consumer of the change feed: a position in it that moves on as events are acknowledged.
+
+Arguments: consumer, its name; tables, captured tables (null: all, those enabled later too); topics, of
+emit_event() (null: all where tables is null, otherwise none); operations, any of insert, update,
+delete, truncate, event; start, ''now'' (changes not committed yet), ''beginning'' (all the feed still
+has) or ''snapshot'' (the rows that are there as read events, then every change after them);
+visibility_timeout, how long a worker may keep a batch before another gets it; max_attempts, after how
+many of them an event becomes a dead letter (null: never); max_lag_events, max_lag_bytes, max_lag:
+how far it may fall behind before run_maintenance() stops keeping the feed for it (null: without end).
+Returns one row: created, exists or changed. A consumer that is there keeps its position.
+Errors: 55000 a table is not captured; 42710 it exists and wants other tables, topics or operations;
+22023 invalid value. Lock: none on tables. Privilege: EXECUTE; who may poll reads what is captured.';
 COMMENT ON ROUTINE architect.create_monthly_partitions IS
 'Makes a table''s monthly partitions: the current month''s, those of the coming months and, if asked for,
 of past ones. Safe to call again at any time: what is there stays as it is.
@@ -205,6 +247,13 @@ for integer keys that count seconds (epoch_s), milliseconds (epoch_ms) or micros
 whole period that begins elsewhere, on Sunday or on the 15th, it is gone on like that. Hours are real
 ones: a day of 25 has 25.
 Returns and errors as create_monthly_partitions. Lock and privilege: the same.';
+COMMENT ON ROUTINE architect.dead_letters IS
+'The events a consumer could not process.
+
+Arguments: consumer, or null for all.
+Returns one row each: consumer_name, position, attempts, reason, dead_at, is_retried (it has been given
+back and waits to be handed out), operation, schema_name, table_name, row_key and image as the feed
+keeps them. Privilege: EXECUTE; it shows what is captured.';
 COMMENT ON ROUTINE architect.declare_column IS
 'Says what a column, or a path within a json column, holds of persons, and what happens to it.
 
@@ -302,6 +351,11 @@ nothing was enabled.
 Errors: 42501 not the owner; 2BP01 a column to drop that other objects depend on.
 Lock: ACCESS EXCLUSIVE on the table and its partitions; none if there is nothing to do. Privilege:
 ownership of the table.';
+COMMENT ON ROUTINE architect.discard_dead_letter IS
+'Lets dead letters go for good.
+
+Arguments: consumer; position, of one of them, or null for all that are not being retried.
+Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.discover_pii IS
 'Finds columns, and paths within json columns, that hold personal data.
 
@@ -316,6 +370,11 @@ schema_name, table_name, column_name, json_path ([] stands for the elements of a
 confidence, evidence and proposed_action. Findings are proposals: a person decides.
 Errors: 22023 sample_rows, time_budget or min_confidence out of range. Lock: ACCESS SHARE on each table.
 Privilege: EXECUTE, and SELECT on the tables.';
+COMMENT ON ROUTINE architect.drop_consumer IS
+'Drops a consumer with its batches and dead letters. The feed is no longer kept for it.
+
+Returns one row: dropped. Errors: 42704 no such consumer. Lock: waits for polls of it under way.
+Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.emit_event IS
 'Puts an event of the application''s own into the change feed, as part of the transaction: consumers get
 it if and only if the transaction commits, in order with other events of the same key.
@@ -550,6 +609,15 @@ Returns one row: managed, changed or exists, with what was found; rows warning o
 cannot or will not do. Nothing is made or retired before the next maintain_partitions().
 Errors: 42501 not the owner, or not of the function; 42809, 22023 as create_partitions; 3F000 no such
 schema; 42883 no such function. Lock: none on the table. Privilege: ownership of the parent.';
+COMMENT ON ROUTINE architect.nack_changes IS
+'Gives one event of a batch back: it could not be processed.
+
+Arguments: consumer; position, of that event; reason, kept with it; delay, how long until it is handed
+out again. After the consumer''s max_attempts it becomes a dead letter instead. Later events of its row
+key leave the batch with it, so that they stay behind it: poll again for what is left.
+Returns one row for each event that left the batch: position, outcome (retry, held, dead_letter); none
+where it is in no batch any more.
+Errors: as for ack_changes. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.note_ddl IS
 'Event trigger function behind architect_ddl: records new tables of audited and captured schemas,
 completes new partitions, follows renames. What fails is a warning, never an error of the command.';
@@ -584,6 +652,35 @@ COMMENT ON ROUTINE architect.partition_progress IS
 
 Returns one row each: kind, table as it was called, phase, rows done of how many (an estimate), when it
 began, moved on last and ended, and how. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.poll_changes IS
+'Hands out a batch of events in the order of the feed.
+
+Arguments: consumer; max, how many events at most; wait, how long to wait for some if there are none;
+worker, a name for who asks: without one it is this session, which is wrong behind a transaction pooler.
+A worker that has not acknowledged its batch gets it again. Other workers get other events: all of one
+row key go to one worker at a time and in order. A batch whose session has ended, or that was held for
+longer than the consumer''s visibility_timeout, goes to the next worker that asks.
+Returns one row an event: position, txid, operation (insert, update, delete, truncate, event, read),
+schema_name, table_name, row_key, old_values, new_values, changed_columns, actor, correlation_id,
+context, recorded_at, topic and headers (of emit_event(), whose payload is new_values), attempt.
+What this does is undone by a rollback: then the batch comes again. Until the transaction ends other
+workers'' polls wait, so with several workers let it be a transaction of its own.
+Errors: 42704 no such consumer; 55000 the consumer is lost or belongs to another cluster: call
+reset_consumer; 22023 invalid max or wait. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.poll_changes_envelope IS
+'The same as poll_changes, each event in the envelope Debezium uses, for sinks that know it.
+
+Arguments, errors, privilege: as for poll_changes.
+Returns one row an event: position, to be acknowledged, and event: key, before, after, source (version,
+connector, name, db, schema, table, ts_ms, snapshot, txId, position), op (c, u, d, t, r or m), ts_ms,
+transaction (id, total_order, data_collection_order: the latter two count within the batch).';
+COMMENT ON ROUTINE architect.poll_changes_json IS
+'The same as poll_changes, each event as one JSON document in the shape the WAL feed has too.
+
+Arguments, errors, privilege: as for poll_changes.
+Returns one row an event: position, to be acknowledged, and event: position, txid, operation, schema,
+table, key, old, new, changed, masked, actor, correlation_id, context, recorded_at; for emit_event()
+topic, key, payload and headers; attempt from the second on. What does not apply is left out.';
 COMMENT ON ROUTINE architect.privacy_columns IS
 'The columns that were declared, and what happens to them.
 
@@ -628,6 +725,13 @@ COMMENT ON ROUTINE architect.remove_standard_columns IS
 Arguments: table_name; drop_columns, whether the columns that were added are dropped. By default they
 stay, with their values and defaults.
 Returns, errors, lock and privilege as disable_updated_at.';
+COMMENT ON ROUTINE architect.reset_consumer IS
+'Puts a consumer at another position, forgetting its batches: after it was lost, or after the database
+was restored elsewhere. Dead letters stay.
+
+Arguments: consumer; start, ''now'', ''beginning'' or ''snapshot'', as for create_consumer.
+Returns one row: reset. Errors: 42704 no such consumer; 22023 invalid start. Lock: waits for polls of it
+under way. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.retain_partitions IS
 'Retires a table''s partitions that are past keeping, whether it is managed or not.
 
@@ -641,6 +745,11 @@ Errors: 25001 inside a transaction block or a function; 42501 not the owner; 220
 keep. Lock: SHARE UPDATE EXCLUSIVE on the parent (ACCESS EXCLUSIVE, waited for 200 ms at a time, where
 there is a default partition); ACCESS EXCLUSIVE on each partition once it is detached. Privilege:
 ownership of the parent.';
+COMMENT ON ROUTINE architect.retry_dead_letter IS
+'Hands dead letters out again.
+
+Arguments: consumer; position, of one of them, or null for all.
+Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.revert_changes IS
 'Undoes recorded changes: of one transaction, of one correlation id, or of one table since a time.
 
@@ -719,6 +828,14 @@ Arguments: keep, an interval of at least a day, or null to keep everything; acti
 require_seal, whether a log that has seals keeps a month until all of it is sealed.
 Returns one row: changed or exists. Nothing is dropped before the next run_maintenance().
 Errors: 22023 invalid value. Lock: none on the log. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.set_cdc_retention IS
+'Says when the feed''s current table is changed for an empty one, and how long events are kept while
+there is no consumer. What every consumer has acknowledged is let go a table at a time.
+
+Arguments: segment_bytes, how large the table may get (64 kB at least; null leaves it as it is), 64 MB by
+default; segment_age, how old, one hour by default; keep_unread, a day by default.
+Returns one row: changed or exists. Nothing is let go before the next run_maintenance() or
+acknowledgement. Errors: 22023 invalid value. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.set_wal_context IS
 'Writes into the WAL who acts and for which request, as the settings architect.actor,
 architect.correlation_id and architect.context say: readers of the WAL feed get it with every later

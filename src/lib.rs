@@ -38,6 +38,7 @@ extension_sql_file!("../sql/partition.sql", name = "partition", requires = ["sch
 extension_sql_file!("../sql/cdc.sql", name = "cdc", requires = ["schema"]);
 extension_sql_file!("../sql/audit_using.sql", name = "audit_using", requires = ["capture"]);
 extension_sql_file!("../sql/index.sql", name = "index", requires = ["schema"]);
+extension_sql_file!("../sql/cdc_consumer.sql", name = "cdc_consumer", requires = ["schema"]);
 
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 

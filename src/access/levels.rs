@@ -22,6 +22,8 @@ const READER: &[&str] = &[
     "audit_history_by_name",
     "capture_statistics",
     "cdc_coverage",
+    "cdc_health",
+    "consumer_lag",
     "cdc_slots",
     "explain_with_indexes",
     "index_bloat",
@@ -51,6 +53,15 @@ const READER: &[&str] = &[
 ];
 
 const OPERATOR: &[&str] = &[
+    "ack_changes",
+    "dead_letters",
+    "discard_dead_letter",
+    "nack_changes",
+    "poll_changes",
+    "poll_changes_envelope",
+    "poll_changes_json",
+    "retry_dead_letter",
+    "add_standard_columns",
     "abort_partition_operation",
     "add_standard_columns",
     "capture",

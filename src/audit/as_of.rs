@@ -5,10 +5,10 @@
 
 use crate::audit::answerable;
 use crate::audit::entries::{self, Meaning, Order};
-use crate::audit::raw_json;
 use crate::audit::rewind::{Base, Cell, Key, Rewind};
 use crate::audit::row_key;
 use crate::audit::subject::Subject;
+use crate::capture::raw_json;
 use crate::error::{Error, Result};
 use crate::pg::datum::timestamptz;
 use crate::pg::memory::OwnedContext;

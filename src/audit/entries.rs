@@ -1,9 +1,9 @@
 //! Log entries of one table, read raw and understood in terms of its present columns.
 
 use crate::audit::lineage::LoggedShape;
-use crate::audit::raw_json::{elements, members};
 use crate::audit::rewind::{Cell, Change, Key};
 use crate::audit::subject::Subject;
+use crate::capture::raw_json::{elements, members};
 use crate::error::Result;
 use crate::pg::{rows, security};
 use pgrx::datum::DatumWithOid;

@@ -3,10 +3,10 @@
 //! Entries are found by the hash of their key. Where a row's key changed, its life before and after is
 //! found under the other key: the log files a key change under both.
 
-use crate::audit::raw_json;
 use crate::audit::row_key;
 use crate::audit::subject::Subject;
 use crate::capture::key::key_hash;
+use crate::capture::raw_json;
 use crate::error::Result;
 use crate::pg::datum::timestamptz;
 use crate::pg::result_set::ResultSet;

@@ -18,7 +18,6 @@
 //! | `subject.rs` | the table a question is about: its numbers in the log, its shapes over time |
 //! | `row_key.rs` | a key as asked for and as the log spells it |
 //! | `lineage.rs` | pure: what a column of an earlier shape is called now |
-//! | `raw_json.rs` | pure: JSON text taken apart byte for byte |
 //! | `options.rs` | pure: what a caller may ask for |
 //! | `partitions.rs` | the log's months: listing, making, attaching |
 //! | `maintain.rs` | the steps run_maintenance() runs for the log |
@@ -40,7 +39,6 @@ mod lineage;
 pub mod maintain;
 mod options;
 mod partitions;
-mod raw_json;
 mod retention;
 mod revert;
 mod revert_sql;

@@ -4,11 +4,11 @@
 use crate::audit::answerable;
 use crate::audit::entries::{self, Entry, Order};
 use crate::audit::lineage::LoggedShape;
-use crate::audit::raw_json;
 use crate::audit::revert_table::{Later, TableUndo};
 use crate::audit::subject::{self, Subject};
 use crate::audit::undo::{Action, Place};
 use crate::capture::policy::{self, Kind};
+use crate::capture::raw_json;
 use crate::error::{Error, Result};
 use crate::pg::datum::timestamptz;
 use crate::pg::statements::with_triggers_last;

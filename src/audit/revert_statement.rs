@@ -1,10 +1,10 @@
 //! The statement of a step: as it is run, and as a reader sees it.
 
-use crate::audit::raw_json;
 use crate::audit::revert_sql::{self, Literal};
 use crate::audit::revert_table::TableUndo;
 use crate::audit::rewind::Cell;
 use crate::audit::undo::{Action, Step};
+use crate::capture::raw_json;
 use crate::pg::subtransaction::attempt;
 
 impl TableUndo {

@@ -2,13 +2,13 @@
 //! it, and the statements that do it.
 
 use crate::audit::entries::{Entry, Meaning};
-use crate::audit::raw_json;
 use crate::audit::revert_sql::Target;
 use crate::audit::rewind::{Cell, Key};
 use crate::audit::row_key;
 use crate::audit::subject::Subject;
 use crate::audit::undo::{self, Action, Event, Life, Place, Step};
 use crate::capture::key::key_hash;
+use crate::capture::raw_json;
 use crate::catalog::writing::{self, Column};
 use crate::error::{Error, Result};
 use crate::pg::datum::timestamptz;

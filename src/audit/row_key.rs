@@ -1,8 +1,8 @@
 //! A row's key as the log spells it, from a key as somebody asks for it.
 
 use crate::audit::lineage::LoggedShape;
-use crate::audit::raw_json;
 use crate::audit::subject::Subject;
+use crate::capture::raw_json;
 use crate::error::{Error, Result};
 use crate::pg::row_type::RowType;
 use crate::pg::tuple::Values;

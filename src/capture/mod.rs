@@ -21,6 +21,7 @@
 //! | `position.rs` | the order of the feed: positions, and who may still write below one |
 //! | `notice.rs` | consumers woken at commit |
 //! | `recorder.rs` | a change on its way to the audit log and the feed |
+//! | `raw_json.rs` | pure: JSON text taken apart byte for byte |
 //! | `storage.rs` | the tables audit and change feed share, made on first use |
 //! | `trigger.rs` | the trigger function |
 //! | `warning.rs` | what is said when a change is not recorded and the write goes on |
@@ -39,6 +40,7 @@ mod notice;
 pub mod plan;
 pub mod policy;
 pub mod position;
+pub mod raw_json;
 mod recorder;
 pub mod report;
 pub mod schema;

@@ -21,7 +21,6 @@ pub const CLASS: u16 = 0x4143;
 const SEQUENCE: &str = "change_position_seq";
 
 /// The highest position any transaction may have taken so far; 0 before the first.
-#[allow(dead_code)] // Consumers follow.
 pub fn given_out() -> Result<i64> {
     let sequence = lookup::own_relation(SEQUENCE).ok_or_else(|| storage_missing(SEQUENCE))?;
     highest(sequence)

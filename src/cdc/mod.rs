@@ -7,16 +7,20 @@
 //! | `enable.rs` | what enable_cdc asks for |
 //! | `coverage.rs` | what is not captured any more, and what to do |
 //! | `emit.rs` | events of the application's own |
+//! | `consumer/` | who reads the feed: polling, acknowledging, keeping the feed small |
+//! | `image.rs` | pure: what the feed keeps of a change, taken apart |
 //! | `storage.rs` | the feed's tables, made on first use and owned by the extension's owner |
 //! | `event.rs` | what an event looks like as JSON, shared by the feed and the WAL path |
 //! | `decode/` | the WAL path: an output plugin for logical decoding |
 
 mod api;
+pub mod consumer;
 mod coverage;
 pub mod decode;
 mod emit;
 mod enable;
 mod event;
+mod image;
 mod options;
 pub mod storage;
 

@@ -55,7 +55,6 @@ fn make_segment(segment: i32) -> Result<()> {
 }
 
 /// Makes every session look again which table of the feed is written to, once this transaction commits.
-#[allow(dead_code)] // Rotation follows.
 pub fn announce_segments() {
     if let Some(segments) = lookup::own_relation("change_segment") {
         invalidation::announce(segments);

@@ -25,6 +25,7 @@ pub struct Step {
 const CAPABILITIES: &[&[Step]] = &[
     crate::audit::maintain::STEPS,
     crate::partition::maintain_api::STEPS,
+    crate::cdc::consumer::maintain::STEPS,
     crate::cdc::decode::slots::STEPS,
     crate::index::snapshot::STEPS,
 ];

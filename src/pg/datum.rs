@@ -29,3 +29,25 @@ pub fn jsonb_text(value: &pgrx::AnyElement) -> String {
 pub fn timestamptz(microseconds: i64) -> Option<pgrx::datum::TimestampWithTimeZone> {
     pgrx::datum::TimestampWithTimeZone::try_from(microseconds).ok()
 }
+
+/// A text, json or bytea value, palloc'd in the current context. Text is in the server's encoding.
+pub fn varlena(bytes: &[u8]) -> pg_sys::Datum {
+    super::append::varlena_from(bytes)
+}
+
+/// An array of texts that are not null, palloc'd in the current context.
+pub fn text_array<'a>(texts: impl Iterator<Item = std::borrow::Cow<'a, [u8]>>) -> pg_sys::Datum {
+    let mut elements: Vec<pg_sys::Datum> = texts.map(|text| varlena(&text)).collect();
+    // SAFETY: as many texts as it says, of varlena layout and int alignment, as text has.
+    unsafe {
+        let array = pg_sys::construct_array(
+            elements.as_mut_ptr(),
+            elements.len() as i32,
+            pg_sys::TEXTOID,
+            -1,
+            false,
+            pg_sys::TYPALIGN_INT as std::ffi::c_char,
+        );
+        pg_sys::Datum::from(array)
+    }
+}

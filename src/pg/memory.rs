@@ -34,7 +34,7 @@ impl OwnedContext {
     }
 
     /// Frees everything allocated in this context.
-    pub(super) fn reset(&self) {
+    pub fn reset(&self) {
         // SAFETY: a live context; its owner has let go of what was in it.
         unsafe { pg_sys::MemoryContextReset(self.0) }
     }

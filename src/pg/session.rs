@@ -159,3 +159,38 @@ pub fn client_address() -> Option<pg_sys::Datum> {
             .1
     })
 }
+
+/// When this session began, microseconds since 2000: with its process's number, which may be used again,
+/// this tells it from all others.
+pub fn backend_start() -> i64 {
+    // SAFETY: a backend-local variable.
+    unsafe { pg_sys::MyStartTimestamp }
+}
+
+/// Whether a process of this cluster has this number, whoever's it is by now.
+pub fn is_backend(pid: i32) -> bool {
+    // SAFETY: looks through the process array under its lock; null where there is none.
+    unsafe { !pg_sys::BackendPidGetProc(pid).is_null() }
+}
+
+/// Whether the statement is part of a transaction that goes on after it.
+pub fn is_in_transaction_block() -> bool {
+    // SAFETY: reads backend-local state.
+    unsafe { pg_sys::IsTransactionBlock() || pg_sys::IsSubTransaction() }
+}
+
+/// Waits, as long as nothing interrupts: cancelling the statement or ending the session does.
+pub fn nap(duration: std::time::Duration) {
+    let flags = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: the backend's own latch; an interrupt is an error that unwinds.
+    unsafe {
+        pg_sys::WaitLatch(
+            pg_sys::MyLatch,
+            flags as i32,
+            duration.as_millis().max(1) as _,
+            pg_sys::PG_WAIT_EXTENSION,
+        );
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+        pgrx::check_for_interrupts!();
+    }
+}

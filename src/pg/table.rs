@@ -11,6 +11,8 @@ use pgrx::prelude::*;
 /// An open relation; closed when dropped, its lock kept to the end of the transaction.
 pub struct Table {
     relation: pg_sys::Relation,
+    /// The lock to give back when it is closed; none where it is kept.
+    brief: Option<i32>,
 }
 
 /// One attribute, dropped ones included, in attribute order.
@@ -34,7 +36,17 @@ impl Table {
     pub fn open(relid: pg_sys::Oid, lock: i32) -> Option<Self> {
         // SAFETY: returns null for an unknown OID; errors unwind through the guard.
         let relation = unsafe { pg_sys::try_relation_open(relid, lock) };
-        (!relation.is_null()).then(|| Self { relation })
+        (!relation.is_null()).then(|| Self { relation, brief: None })
+    }
+
+    /// Opens a relation to read it; its lock is given back when this is dropped, so that who keeps its
+    /// transaction open is in nobody's way.
+    pub fn open_briefly(relid: pg_sys::Oid) -> Option<Self> {
+        let lock = pg_sys::AccessShareLock as i32;
+        Self::open(relid, lock).map(|mut table| {
+            table.brief = Some(lock);
+            table
+        })
     }
 
     pub(super) fn raw(&self) -> pg_sys::Relation {
@@ -182,7 +194,7 @@ impl Drop for Table {
         // On an unwinding error the transaction's abort releases the reference instead.
         if !std::thread::panicking() {
             // SAFETY: opened by `open`, closed once.
-            unsafe { pg_sys::relation_close(self.relation, pg_sys::NoLock as i32) }
+            unsafe { pg_sys::relation_close(self.relation, self.brief.unwrap_or(pg_sys::NoLock as i32)) }
         }
     }
 }
@@ -212,6 +224,15 @@ impl Fields {
             let flat = pg_sys::pg_detoast_datum_packed(value.datum.cast_mut_ptr());
             pgrx::varlena::varlena_to_byte_slice(flat)
         }
+    }
+
+    /// A copy, in the current context, of a text, json or jsonb value; none where it is null.
+    pub fn kept(&self, index: usize) -> Option<pg_sys::Datum> {
+        let value = self.values.get(index);
+        // SAFETY: a varlena value, as the caller knows.
+        (!value.null).then(|| unsafe {
+            pg_sys::Datum::from(pg_sys::pg_detoast_datum_copy(value.datum.cast_mut_ptr()))
+        })
     }
 
     pub fn value(&self, index: usize) -> super::tuple::Value {

@@ -66,6 +66,12 @@ impl Value {
             }
     }
 
+    /// The value of a "char" column.
+    #[inline]
+    pub fn as_char(self) -> Option<u8> {
+        (!self.null).then(|| self.datum.value() as u8)
+    }
+
     /// The value of an int4 column.
     #[inline]
     pub fn as_i32(self) -> Option<i32> {

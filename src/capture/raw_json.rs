@@ -6,17 +6,43 @@
 
 /// Members of an object: name and value's text.
 pub fn members(object: &[u8]) -> Vec<(String, &[u8])> {
-    let mut found = Vec::new();
-    let mut at = after(object, 0, b'{');
-    while object.get(at) == Some(&b'"') {
-        let end = end_of_value(object, at);
-        let name = unquoted(&object[at..end]);
-        let start = after(object, end, b':');
-        let end = end_of_value(object, start);
-        found.push((name, &object[start..end]));
-        at = after(object, end, b',');
+    pairs(object).map(|(name, value)| (unquoted(name), value)).collect()
+}
+
+/// Members of an object one after the other: name as it is written, quotes and escapes included, and
+/// value's text.
+pub struct Pairs<'a> {
+    object: &'a [u8],
+    at: usize,
+}
+
+pub fn pairs(object: &[u8]) -> Pairs<'_> {
+    Pairs { object, at: after(object, 0, b'{') }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.object.get(self.at) != Some(&b'"') {
+            return None;
+        }
+        let name_end = end_of_value(self.object, self.at);
+        let name = &self.object[self.at..name_end];
+        let start = after(self.object, name_end, b':');
+        let end = end_of_value(self.object, start);
+        self.at = after(self.object, end, b',');
+        Some((name, &self.object[start..end]))
     }
-    found
+}
+
+/// The first two elements of an array.
+pub fn pair(array: &[u8]) -> Option<(&[u8], &[u8])> {
+    let start = after(array, 0, b'[');
+    let middle = end_of_value(array, start);
+    let second = after(array, middle, b',');
+    let end = end_of_value(array, second);
+    (start < middle && second < end).then(|| (&array[start..middle], &array[second..end]))
 }
 
 /// Elements of an array.
@@ -149,6 +175,14 @@ mod tests {
             [&br#""a,]""#[..], b"[1,2]", br#"{"b":[3]}"#, b"null"]
         );
         assert!(elements(b"[ ]").is_empty());
+    }
+
+    #[test]
+    fn pairs_come_apart() {
+        assert_eq!(pair(b"[1, {\"a\":[2,3]}]"), Some((&b"1"[..], &b"{\"a\":[2,3]}"[..])));
+        assert_eq!(pair(b"[1]"), None);
+        let found: Vec<_> = pairs(b"{\"a\\\"b\":null,\"c\":[1,2]}").collect();
+        assert_eq!(found, [(&b"\"a\\\"b\""[..], &b"null"[..]), (b"\"c\"", b"[1,2]")]);
     }
 
     #[test]

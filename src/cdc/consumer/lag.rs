@@ -1,0 +1,210 @@
+//! How far consumers are behind, what holds the feed back, and what keeps it from getting smaller.
+
+use super::filter::operation_name;
+use super::horizon::{self, Horizon};
+use super::state::{Aside, Consumer, Worker};
+use super::{feed, retention};
+use crate::capture::feed::segment_name;
+use crate::capture::position;
+use crate::error::Result;
+use crate::pg::{session, spi};
+use pgrx::prelude::*;
+
+/// Events are counted up to this many.
+const MOST: i64 = 1_000_000;
+
+/// One consumer.
+pub struct Lag {
+    pub name: String,
+    pub state: &'static str,
+    pub position: i64,
+    pub horizon: i64,
+    pub events: i64,
+    pub bytes: i64,
+    /// Microseconds since the first event it has not acknowledged was recorded.
+    pub behind: i64,
+    pub batches: i64,
+    pub in_flight: i64,
+    pub aside: i64,
+    pub dead_letters: i64,
+    pub held_back_by: Option<String>,
+    pub holds_back_retention: bool,
+}
+
+pub fn all() -> Result<Vec<Lag>> {
+    let horizon = horizon::now()?;
+    let held_back_by = holder(&horizon)?;
+    let keeps = retention::acknowledged_by_all()?;
+    let first = first_position()?;
+    Consumer::all()?
+        .into_iter()
+        .map(|consumer| {
+            let position = retention::position_of(&consumer)?;
+            let workers = Worker::of(consumer.id)?;
+            let (events, since) = unread(&consumer, position)?;
+            let state = match (&consumer.lost, consumer.is_of_here()) {
+                (Some(_), _) => "lost",
+                (None, false) => "restored",
+                (None, true) if consumer.snapshot.is_some() => "snapshot",
+                (None, true) => "active",
+            };
+            Ok(Lag {
+                state,
+                position,
+                horizon: horizon.position,
+                events,
+                bytes: retention::bytes_after(position)?,
+                behind: since.map_or(0, |since| session::clock().saturating_sub(since).max(0)),
+                batches: workers.iter().filter(|worker| worker.events > 0).count() as i64,
+                in_flight: workers.iter().map(|worker| i64::from(worker.events)).sum(),
+                aside: Aside::of(consumer.id)?.iter().filter(|aside| !aside.is_mark()).count() as i64,
+                dead_letters: dead_letters(Some(consumer.id)),
+                held_back_by: held_back_by.clone(),
+                holds_back_retention: keeps.as_ref().is_some_and(|(_, keeper)| *keeper == consumer.name)
+                    && first.is_some_and(|first| first <= position.max(first)),
+                name: consumer.name,
+            })
+        })
+        .collect()
+}
+
+fn first_position() -> Result<Option<i64>> {
+    Ok(spi::read_one_now::<i64>("SELECT pg_catalog.min(e.position) FROM architect.change_entry AS e", &[]))
+}
+
+fn dead_letters(consumer_id: Option<i32>) -> i64 {
+    spi::read_one_now::<i64>(
+        "SELECT pg_catalog.count(*) FROM architect.cdc_dead_letter AS d
+          WHERE d.consumer_id = COALESCE($1, d.consumer_id) AND d.retried_at IS NULL",
+        &[consumer_id.into()],
+    )
+    .unwrap_or_default()
+}
+
+/// How many events of those it wants a consumer has not acknowledged, and when the first was recorded.
+fn unread(consumer: &Consumer, position: i64) -> Result<(i64, Option<i64>)> {
+    let operations: Vec<i8> = b"IUFDTE"
+        .iter()
+        .filter(|&&operation| consumer.filter.operations.iter().any(|o| o == operation_name(operation)))
+        .map(|&operation| operation as i8)
+        .collect();
+    let found = spi::read_now(
+        "SELECT pg_catalog.count(*), pg_catalog.min(u.recorded_at)
+           FROM (SELECT e.recorded_at
+                   FROM architect.change_entry AS e
+                   LEFT JOIN architect.capture_relation AS r ON r.relation_id = e.relation_id
+                  WHERE e.position > $1 AND e.operation = ANY ($2::pg_catalog.\"char\"[])
+                    AND CASE WHEN e.operation = 'E'
+                             THEN CASE WHEN $4 IS NULL THEN $3 IS NULL ELSE e.image ->> 'topic' = ANY ($4) END
+                             ELSE $3 IS NULL OR r.table_id = ANY ($3) END
+                  ORDER BY e.position LIMIT $5) AS u",
+        &[
+            position.into(),
+            operations.iter().map(|&o| char::from(o as u8).to_string()).collect::<Vec<_>>().into(),
+            consumer.filter.tables.clone().into(),
+            consumer.filter.topics.clone().into(),
+            MOST.into(),
+        ],
+        |row| Ok((row.get::<i64>(1)?.unwrap_or_default(), row.get::<TimestampWithTimeZone>(2)?)),
+    )?;
+    Ok(found.into_iter().next().map_or((0, None), |(events, since)| (events, since.map(i64::from))))
+}
+
+/// Who keeps the feed from being decided further, in words.
+pub fn holder(horizon: &Horizon) -> Result<Option<String>> {
+    let Some((pid, number)) = horizon.held_by else { return Ok(None) };
+    if pid != 0 {
+        let application = spi::read_one::<String>(
+            "SELECT NULLIF(a.application_name, '') FROM pg_catalog.pg_stat_get_activity($1) AS a",
+            &[pid.into()],
+        );
+        return Ok(Some(match application {
+            Some(application) => format!("process {pid} ({application})"),
+            None => format!("process {pid}"),
+        }));
+    }
+    let gid = spi::read_one::<String>(
+        "SELECT p.gid FROM pg_catalog.pg_locks AS l
+           JOIN pg_catalog.pg_prepared_xacts AS p
+             ON l.virtualtransaction = pg_catalog.concat('-1/', p.transaction::pg_catalog.text)
+          WHERE l.locktype = 'advisory' AND l.objsubid = $1
+            AND l.classid::pg_catalog.int8 = ($2 >> 32) AND l.objid::pg_catalog.int8 = ($2 & 4294967295)
+          LIMIT 1",
+        &[(position::CLASS as i16).into(), number.into()],
+    );
+    Ok(Some(match gid {
+        Some(gid) => format!("prepared transaction {}", pgrx::spi::quote_literal(&gid)),
+        None => "a prepared transaction".to_owned(),
+    }))
+}
+
+/// Everything a monitoring system asks for, in one row.
+pub struct Health {
+    pub status: &'static str,
+    pub detail: String,
+    pub consumers: i64,
+    pub lost: i64,
+    pub most_events: i64,
+    pub most_behind: i64,
+    pub feed_bytes: i64,
+    pub feed_tables: i64,
+    pub held_back_by: Option<String>,
+    pub retention_held_by: Option<String>,
+    pub dead_letters: i64,
+    pub queue_usage: f64,
+}
+
+/// Behind by more than this many microseconds is worth a warning.
+const LATE: i64 = 5 * 60 * 1_000_000;
+
+pub fn health() -> Result<Health> {
+    let lags = all()?;
+    let horizon = horizon::now()?;
+    let mut feed_bytes = 0;
+    let mut feed_tables = 0;
+    for segment in feed::segments()? {
+        feed_tables += 1;
+        feed_bytes += spi::read_one::<i64>(
+            "SELECT pg_catalog.pg_total_relation_size(pg_catalog.to_regclass($1))",
+            &[format!("architect.{}", segment_name(segment.id)).into()],
+        )
+        .unwrap_or_default();
+    }
+    let queue_usage =
+        spi::read_one::<f64>("SELECT pg_catalog.pg_notification_queue_usage()", &[]).unwrap_or_default();
+    let lost: Vec<&str> =
+        lags.iter().filter(|l| matches!(l.state, "lost" | "restored")).map(|l| l.name.as_str()).collect();
+    let late: Vec<&str> = lags.iter().filter(|l| l.behind > LATE).map(|l| l.name.as_str()).collect();
+    let dead_letters = dead_letters(None);
+    let mut findings = Vec::new();
+    if !lost.is_empty() {
+        findings.push(format!("lost: {}; call reset_consumer()", lost.join(", ")));
+    }
+    if !late.is_empty() {
+        findings.push(format!("more than five minutes behind: {}", late.join(", ")));
+    }
+    if dead_letters > 0 {
+        findings.push(format!("{dead_letters} dead letters; see dead_letters()"));
+    }
+    if queue_usage > 0.5 {
+        findings.push("the notification queue is more than half full: a listening session is stuck".into());
+    }
+    Ok(Health {
+        status: match (lost.is_empty(), findings.is_empty()) {
+            (false, _) => "critical",
+            (true, false) => "warning",
+            (true, true) => "ok",
+        },
+        detail: findings.join(". "),
+        consumers: lags.len() as i64,
+        lost: lost.len() as i64,
+        most_events: lags.iter().map(|lag| lag.events).max().unwrap_or_default(),
+        most_behind: lags.iter().map(|lag| lag.behind).max().unwrap_or_default(),
+        feed_bytes,
+        feed_tables,
+        held_back_by: holder(&horizon)?,
+        retention_held_by: retention::acknowledged_by_all()?.map(|(_, name)| name),
+        dead_letters,
+        queue_usage,
+    })
+}
