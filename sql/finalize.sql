@@ -625,10 +625,30 @@ COMMENT ON ROUTINE architect.note_updated_at_ddl IS
 'Event trigger function behind architect_updated_at_ddl: writes a renamed column''s new name into the
 trigger that keeps it, and warns of a trigger that would fire after it. What fails is a warning, never
 an error of the command.';
+COMMENT ON ROUTINE architect.partition_health IS
+'What is wrong with partitioned tables, or will be, and what to do about it.
+
+Arguments: parent, one table, managed or not; by default all that are managed.
+Returns one row for each finding: severity error, warning or info; code: NO_PARTITION_NOW, RUNWAY_SHORT,
+KEY_RUNS_OUT, GAP, OVERLAP, OPEN_END, MISALIGNED_BOUNDS, TIME_ZONE_MISMATCH, ROWS_IN_DEFAULT,
+DEFAULT_PARTITION, PROOF_LEFT_OVER, PENDING_DETACH, NAME_COLLISION, MISSING_INDEX, INVALID_INDEX,
+OWNER_DRIFT, OWNER_CHANGED, PRIVILEGE_DRIFT, STALE_STATISTICS, FOREIGN_KEY_BLOCKS_RETENTION,
+RETENTION_BEHIND, SCHEDULE_MISSING, SCHEDULE_FAILING, LAST_RUN_FAILED, TABLE_GONE, POLICY_INVALID,
+UNMANAGED; detail; fix_sql. No row: all is well.
+What needs the rights of a table''s owner (whether a default partition is empty, what is past keeping) is
+looked at where the role has them.
+Errors: 42809 not partitioned by range. Lock: ACCESS SHARE. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.partition_holds IS
 'The partitions on hold.
 
 Returns one row for each. Lock: none. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.partition_list IS
+'The partitions of a table, or of all managed ones, in order.
+
+Returns one row for each: from_value and to_value as the policy''s time zone shows them, null where open;
+bytes with indexes and TOAST; rows_estimate as the planner believes, null where it does not know;
+is_default; detach_pending; on_hold, why it is not retired.
+Errors: 42809 not partitioned by range. Lock: ACCESS SHARE. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.partition_log IS
 'What maintenance of partitions did, refused and failed at, the latest first.
 

@@ -11,7 +11,7 @@ CREATE TABLE architect.partition_action (
     run_id         bigint NOT NULL REFERENCES architect.partition_run ON DELETE CASCADE,
     action_id      bigint GENERATED ALWAYS AS IDENTITY,
     noted_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    relid          oid NOT NULL,
+    relid          oid,
     parent_name    text NOT NULL,
     object_name    text NOT NULL,
     action         text NOT NULL,

@@ -94,7 +94,7 @@ fn creation(
 }
 
 /// What has the name already.
-fn taken(parent: &Parent, name: &str) -> Result<Option<String>> {
+pub fn taken(parent: &Parent, name: &str) -> Result<Option<String>> {
     let Some(relid) = lookup::relation_named(&parent.schema, name) else { return Ok(None) };
     let rows = spi::read_now(
         "SELECT CASE c.relkind WHEN 'r' THEN 'a table of ' || pg_size_pretty(pg_relation_size(c.oid)) WHEN 'p' THEN 'a partitioned table' WHEN 'v' THEN 'a view'

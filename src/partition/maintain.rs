@@ -1,12 +1,14 @@
 //! Running what the planner says, table by table, each step in a transaction of its own: one table that
 //! fails stops no other, and what was committed stays.
 
+use super::civil::DAY;
 use super::create::{self, Creation};
 use super::job::{Outcome, Work, perform};
 use super::journal::Journal;
-use super::layout::Layout;
+use super::layout::{Layout, Shape};
 use super::missing::Cell;
 use super::online::attempts::Attempts;
+use super::period::Period;
 use super::plan::{self, Act, Step};
 use super::policy::{self, Policy, Retention};
 use super::retire;
@@ -82,8 +84,7 @@ impl Maintenance<'_> {
         let (policy, begun) = (table.policy, Instant::now());
         let name = policy.qualified_name();
         let Some(parent) = table.parent else {
-            let why =
-                "there is no such table partitioned by range any more; unmanage_partitions() forgets it";
+            let why = "there is no such table partitioned by range any more; partition_health() says how to forget it";
             journal.note((pg_sys::InvalidOid, &name), &name, "failed", why, begun);
             return Ok(());
         };
@@ -106,7 +107,7 @@ impl Maintenance<'_> {
     pub fn steps(
         &self,
         retention: &Retention,
-        shape: &super::layout::Shape,
+        shape: &Shape,
         layout: &Layout,
         steps: Vec<Step>,
         journal: &mut Journal,
@@ -228,12 +229,18 @@ impl Maintenance<'_> {
 
 /// Tables with a policy, with their partitions: two queries, however many there are.
 pub fn read(only: Option<pg_sys::Oid>) -> Result<Vec<Managed>> {
-    let policies = policy::read(only)?;
-    if let (Some(relid), true) = (only, policies.is_empty()) {
+    let managed = managed(only)?;
+    if let (Some(relid), true) = (only, managed.is_empty()) {
         let name = crate::pg::lookup::qualified_name(relid).unwrap_or_default();
         return Err(Error::not_in_prerequisite_state(format!("{name} is not managed"))
             .hint("SELECT architect.manage_partitions(...) says how its partitions are kept."));
     }
+    Ok(managed)
+}
+
+/// The same; none where one table was asked for that is not managed.
+pub fn managed(only: Option<pg_sys::Oid>) -> Result<Vec<Managed>> {
+    let policies = policy::read(only)?;
     let relations: Vec<pg_sys::Oid> = policies.iter().filter_map(|policy| policy.relid).collect();
     let mut parents: HashMap<pg_sys::Oid, Parent> =
         table::parents(Some(&relations))?.into_iter().map(|parent| (parent.oid, parent)).collect();
@@ -246,6 +253,31 @@ pub fn read(only: Option<pg_sys::Oid>) -> Result<Vec<Managed>> {
             Managed { policy, parent, partitions }
         })
         .collect())
+}
+
+/// A table that is not managed, divided as its last partition is, as near as a number of days goes.
+pub fn unmanaged(parent: &Parent) -> Result<Layout> {
+    let kind = parent.kind(None)?;
+    let mut partitions = table::partitions(&[parent.oid])?.remove(&parent.oid).unwrap_or_default();
+    table::understand(&mut partitions, kind);
+    let length = partitions
+        .iter()
+        .rev()
+        .filter_map(|p| p.bounds.range())
+        .find_map(|(low, high)| high.edge.at()?.checked_sub(low.edge.at()?))
+        .filter(|length| *length > 0);
+    let period = match (kind.is_time(), length) {
+        (false, length) => Period::Step(length.unwrap_or(1)),
+        (true, None) => Period::Months(1),
+        (true, Some(length)) if length < DAY => Period::Micros((length / 60_000_000).max(1) * 60_000_000),
+        (true, Some(length)) => match length / DAY {
+            28..=31 => Period::Months(1),
+            89..=92 => Period::Months(3),
+            365..=366 => Period::Months(12),
+            days => Period::Days(days as i32),
+        },
+    };
+    Layout::new(parent.clone(), partitions, &Shape { unit: None, period, timezone: None, anchor: None })
 }
 
 /// Whether a policy may be followed: by somebody with the rights of the table's owner, and as the owner had
@@ -269,11 +301,7 @@ pub fn permitted(policy: &Policy, parent: &Parent) -> Result<()> {
 }
 
 /// Makes partitions in one transaction, those that are still missing once nobody else can change that.
-fn create_group(
-    parent: &Parent,
-    shape: &super::layout::Shape,
-    group: &[Creation],
-) -> Result<Vec<create::Row>> {
+fn create_group(parent: &Parent, shape: &Shape, group: &[Creation]) -> Result<Vec<create::Row>> {
     spi::run(&create::lock_parent(parent), &[])?;
     let layout = Layout::read(parent, shape)?;
     let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(Vec::new()) };

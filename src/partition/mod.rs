@@ -21,9 +21,11 @@
 //! | `maintain.rs` | running the steps, table by table |
 //! | `retire.rs` | taking partitions out of use |
 //! | `journal.rs` | what was done, refused and failed at |
+//! | `health.rs` | what is wrong, or will be |
 //! | `locking.rs` | short waits for locks, retried |
 //! | `convert/` | an existing table becomes partitioned |
 //! | `api.rs` | the SQL functions that make partitions |
+//! | `report_api.rs` | those that show partitions and what is wrong with them |
 //! | `policy_api.rs` | those that say how a table's are kept |
 //! | `maintain_api.rs` | those that run maintenance, say what it would do and what it did |
 //! | `job/` | commands that must be at the top level, run by a background worker |
@@ -34,6 +36,7 @@ pub mod bound;
 pub mod civil;
 mod convert;
 pub mod create;
+mod health;
 pub mod job;
 mod journal;
 pub mod key;
@@ -48,6 +51,7 @@ pub mod period;
 mod plan;
 pub mod policy;
 mod policy_api;
+mod report_api;
 mod retire;
 pub mod table;
 pub mod template;

@@ -43,7 +43,7 @@ pub fn retire(
     };
     match outcome {
         Ok(()) => {
-            journal.note((parent.oid, &name), child, done, format!("held {}", partition.bound_text), begun)
+            journal.note((parent.oid, &name), child, done, format!("was {}", partition.bound_text), begun)
         }
         Err(error) if error.is_cancel() => return Err(error),
         Err(error) => {
@@ -185,7 +185,7 @@ fn call(signature: &str, relid: pg_sys::Oid) -> Result<()> {
 pub fn find_function(signature: &str) -> Result<String> {
     let found = spi::read_now(
         "SELECT n.nspname::text, p.proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-          WHERE p.oid = to_regprocedure($1) AND p.prokind = 'f' AND p.proargtypes::oid[] = ARRAY['regclass'::regtype::oid]",
+          WHERE p.oid = to_regprocedure($1) AND p.prokind = 'f' AND p.pronargs = 1 AND p.proargtypes[0] = 'regclass'::regtype",
         &[signature.into()],
         |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())),
     )?;
