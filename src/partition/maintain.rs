@@ -15,7 +15,7 @@ use super::retire;
 use super::table::{self, Parent, Partition};
 use crate::error::{Error, Result};
 use crate::pg::procedure::Procedure;
-use crate::pg::{security, spi};
+use crate::pg::{security, spi, subtransaction};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::HashMap;
@@ -38,24 +38,66 @@ pub struct Managed {
     pub partitions: Vec<Partition>,
 }
 
+/// What is to be done with a table, or why nothing can be.
+struct Planned {
+    policy: Policy,
+    steps: Result<(Layout, Vec<Step>)>,
+}
+
+impl Planned {
+    fn of(table: Managed, holds: &[(String, String)]) -> Self {
+        let Managed { policy, parent, partitions } = table;
+        let steps = match parent {
+            None => Err(Error::new(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                "there is no such table partitioned by range any more",
+            )
+            .hint("partition_health() says how to forget it.")),
+            Some(parent) => permitted(&policy, &parent).and_then(|()| {
+                // Whatever fails here concerns this table alone.
+                subtransaction::attempt(|| {
+                    security::as_owner(parent.owner, || {
+                        let layout = Layout::new(parent, partitions, &policy.shape)?;
+                        let steps = plan::of(&policy, &layout, holds)?;
+                        Ok((layout, steps))
+                    })
+                })
+            }),
+        };
+        Self { policy, steps }
+    }
+}
+
 impl Maintenance<'_> {
     /// Maintains one managed table, or all. Returns how much failed.
     pub fn all(&self, only: Option<pg_sys::Oid>) -> Result<i32> {
-        let (managed, holds) = self.procedure.transaction(|| {
+        // Everything is read and planned in one transaction, which assigns no id: where there is nothing to do
+        // that is all there is.
+        let plans = self.procedure.transaction(|| {
             policy::follow_tables()?;
-            self.as_acting(|| read(only)).and_then(|managed| Ok((managed, policy::holds()?)))
+            let holds = policy::holds()?;
+            let managed = self.as_acting(|| read(only))?;
+            Ok(managed.into_iter().map(|table| Planned::of(table, &holds)).collect::<Vec<_>>())
         })?;
-        if managed.is_empty() && only.is_none() && !self.procedure.transaction(retire::any_left)? {
-            return Ok(0);
-        }
+        let idle = plans.iter().all(|planned| matches!(&planned.steps, Ok((_, steps)) if steps.is_empty()));
         let mut journal = Journal::begin(self.procedure)?;
-        for table in managed {
+        for planned in plans {
             let (name, relid) =
-                (table.policy.qualified_name(), table.policy.relid.unwrap_or(pg_sys::InvalidOid));
+                (planned.policy.qualified_name(), planned.policy.relid.unwrap_or(pg_sys::InvalidOid));
             let begun = Instant::now();
-            match self.table(table, &holds, &mut journal) {
+            let outcome = match planned.steps {
+                Ok((_, steps)) if steps.is_empty() => continue,
+                Ok((layout, steps)) => {
+                    self.steps(&planned.policy.retention, &planned.policy.shape, &layout, steps, &mut journal)
+                }
+                Err(error) => Err(error),
+            };
+            match outcome {
                 Ok(()) => {}
                 Err(error) if error.is_cancel() => return Err(error),
+                Err(error) if error.code() == PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE => {
+                    journal.note((relid, &name), &name, "refused", told(&error), begun);
+                }
                 Err(error) => {
                     warn(&name, &error);
                     journal.note((relid, &name), &name, "failed", told(&error), begun);
@@ -63,7 +105,9 @@ impl Maintenance<'_> {
             }
             journal.write(self.procedure)?;
         }
-        retire::finish_interrupted(self, &mut journal)?;
+        if !idle || self.procedure.transaction(retire::any_left)? {
+            retire::finish_interrupted(self, &mut journal)?;
+        }
         journal.finish(self.procedure)
     }
 
@@ -78,29 +122,6 @@ impl Maintenance<'_> {
             deadline: self.deadline,
             lock_timeout: self.lock_timeout,
         }
-    }
-
-    fn table(&self, table: Managed, holds: &[(String, String)], journal: &mut Journal) -> Result<()> {
-        let (policy, begun) = (table.policy, Instant::now());
-        let name = policy.qualified_name();
-        let Some(parent) = table.parent else {
-            let why = "there is no such table partitioned by range any more; partition_health() says how to forget it";
-            journal.note((pg_sys::InvalidOid, &name), &name, "failed", why, begun);
-            return Ok(());
-        };
-        if let Err(error) = permitted(&policy, &parent) {
-            journal.note((parent.oid, &name), &name, "refused", told(&error), begun);
-            return Ok(());
-        }
-        let owner = parent.owner;
-        let (layout, steps) = self.procedure.transaction(|| {
-            security::as_owner(owner, || {
-                let layout = Layout::new(parent, table.partitions, &policy.shape)?;
-                let steps = plan::of(&policy, &layout, holds)?;
-                Ok((layout, steps))
-            })
-        })?;
-        self.steps(&policy.retention, &policy.shape, &layout, steps, journal)
     }
 
     /// Runs steps of one table, those of one group in one transaction.

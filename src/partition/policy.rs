@@ -298,17 +298,28 @@ pub fn follow_tables() -> Result<()> {
     if !storage_exists() {
         return Ok(());
     }
+    const ELSEWHERE: &str = "CASE WHEN p.system_identifier = $1 AND p.database_oid = $2 THEN c.oid = p.relid
+                                  ELSE n.nspname = p.schema_name AND c.relname = p.table_name END
+         AND (p.relid, p.schema_name, p.table_name, p.system_identifier, p.database_oid)
+             IS DISTINCT FROM (c.oid, n.nspname::text, c.relname::text, $1, $2)";
+    let here = || [session::system_identifier().into(), session::database().into()];
     security::as_extension_owner(|| {
-        spi::run(
-            "UPDATE architect.partition_policy p
-                SET relid = c.oid, schema_name = n.nspname, table_name = c.relname, system_identifier = $1, database_oid = $2
-               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-              WHERE CASE WHEN p.system_identifier = $1 AND p.database_oid = $2 THEN c.oid = p.relid
-                         ELSE n.nspname = p.schema_name AND c.relname = p.table_name END
-                AND (p.relid, p.schema_name, p.table_name, p.system_identifier, p.database_oid)
-                    IS DISTINCT FROM (c.oid, n.nspname::text, c.relname::text, $1, $2)",
-            &[session::system_identifier().into(), session::database().into()],
-        )?;
+        // Looked at first: mostly there is nothing to write.
+        let moved = spi::read_one_now::<bool>(
+            &format!("SELECT true FROM architect.partition_policy p, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                       WHERE c.relkind = 'p' AND {ELSEWHERE} LIMIT 1"),
+            &here(),
+        );
+        if moved.is_some() {
+            spi::run(
+                &format!(
+                    "UPDATE architect.partition_policy p
+                        SET relid = c.oid, schema_name = n.nspname, table_name = c.relname, system_identifier = $1, database_oid = $2
+                       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'p' AND {ELSEWHERE}"
+                ),
+                &here(),
+            )?;
+        }
         Ok(())
     })
 }
