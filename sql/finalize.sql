@@ -279,7 +279,7 @@ somebody else is left), accessed (somebody else''s rows that name the person) or
 detach (the reference is emptied) or keep, by default what fits the ownership; json_path, where columns is one
 json column that holds the key; discriminator_column and discriminator_value, for references that say in
 another column what they refer to; person_columns, those of the table that hold this person''s data, where rows
-stay (null: all that are declared); direction: referring, or referred where the person''s row (in table_name)
+stay (null: all declared ones of a co-owned row, none of an accessed one); direction: referring, or referred where the person''s row (in table_name)
 refers to rows it owns (in references_table), as a customer''s to its address.
 Returns one row: declared, changed or exists.
 Errors: 42704 no such subject type; 42501 not the owner of both tables; 42703 no such column; 22023.
@@ -486,6 +486,19 @@ COMMENT ON ROUTINE architect.encryption_keys IS
 
 Returns one row for each kind of key and master key: kind (data, index, lookup), master_key, its name,
 keys, shredded, oldest and newest. Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.erase_subject IS
+'Erases a person: everywhere the graph leads to, and in the audit log, in this one transaction.
+
+Arguments: subject_type and key as for plan_erasure; request_id, the request this answers (null: a new one);
+expected_plan, the plan_hash that was approved: when the plan is another by now, nothing happens; dry_run, true
+unless told otherwise; allow_scans as for plan_erasure.
+Rows that refer go before what they refer to. Rows that another person owns too are masked. Rows that must be
+retained, or that others refer to, stay with their values masked, and are reported. Nothing of what goes is
+recorded again by the audit trigger. A second run finds nothing to do and changes nothing.
+Each statement runs as the owner of its table in a restricted context; messages of failing statements are withheld.
+Returns the plan''s rows with the number of rows affected, what was taken out of logs, and the request''s number.
+Errors: 22023 no expected_plan; 55000 the plan has changed, or something stands in the way; 42501 four eyes.
+Lock: ROW EXCLUSIVE on the tables, and the person''s rows. Privilege: the rights of the tables'' owners.';
 COMMENT ON ROUTINE architect.explain_with_indexes IS
 'EXPLAIN of a query as things are and as they would be with other indexes, which are not created or
 dropped.
@@ -672,6 +685,17 @@ COMMENT ON ROUTINE architect.partition_progress IS
 
 Returns one row each: kind, table as it was called, phase, rows done of how many (an estimate), when it
 began, moved on last and ended, and how. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.plan_erasure IS
+'What erasing a person would do, step by step, without doing it.
+
+Arguments: subject_type; key, the person''s key as a JSON object of the key columns, or its value where it is one
+column; allow_scans, whether tables of more than 100,000 rows may be read from end to end where no index
+finds the person''s rows.
+Returns one row for each step, in the order they are done: the table; the action: delete, mask (rows stay, values
+go), detach (the reference goes), keep, or blocked with the reason in blocker; columns that change; rows, counted;
+why rows stay and until when; and plan_hash, the same in each row, to be given to erase_subject.
+Errors: 42704 no such subject type; 22023 not a key; 55000 what was declared is not there any more.
+Lock: ACCESS SHARE on the tables. Privilege: the rights of the tables'' owners, as whom they are read.';
 COMMENT ON ROUTINE architect.poll_changes IS
 'Hands out a batch of events in the order of the feed.
 
@@ -880,6 +904,15 @@ Returns jsonb: when it was taken, since when the counters count, of which cluste
 each index its number, name and counters; nothing of any row or statement.
 Lock: none. Privilege: EXECUTE; shows indexes of tables the caller may read, all of them to members of
 pg_read_all_stats. Works on a standby.';
+COMMENT ON ROUTINE architect.subject_graph IS
+'Which tables hold rows of a kind of person, and how they hang together.
+
+Arguments: subject_type. Returns one row for each reference: depth from the person''s own table, the reference,
+ownership (undecided where nobody has said), what happens on erasing, where it comes from (foreign key or
+declared), the foreign key''s delete rule, whether an index finds the rows, and the number of the circle the
+table is in, where it refers back to itself.
+Errors: 42704 no such subject type; 55000 what was declared is not there any more.
+Lock: none. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.take_snapshot IS
 'Keeps the counters of all indexes, and of the statements that take the most time, so that the use of an
 index is known over a stated time and survives a reset of statistics. run_maintenance() does it too.
@@ -958,4 +991,10 @@ severity ok or failed. Months dropped by the retention policy are no findings.
 Errors: 22023 not a hash; 42501 without SELECT on architect.audit_log; 55000 there is no audit log or no
 seal. Lock: ACCESS SHARE on the log, until the transaction ends: retention waits for it, writers do not.
 Works on a standby. Privilege: EXECUTE, and SELECT on architect.audit_log.';
+COMMENT ON ROUTINE architect.verify_deletion_log IS
+'Whether the deletion log is what was written: each entry hashes to what it says and follows the one before.
+
+Arguments: expected_hash, a hash kept elsewhere that must be in the chain.
+Returns one row for each finding, and a summary: ok or failed, with the number of entries and the last hash.
+Lock: none. Privilege: EXECUTE.';
 -- END generated comments

@@ -89,11 +89,12 @@ INSERT INTO architect.audit_setting DEFAULT VALUES;
 
 -- Seals: a chain of hashes over what was committed (src/audit/seal/). A seal covers the entries whose
 -- transaction id is in from_txid .. to_txid, the end excluded, and whose id is at least from_audit_id; a
--- seal of kind retire says that the retention policy dropped what lay between two points in time.
+-- seal of kind retire says that the retention policy dropped what lay between two points in time, one of kind
+-- redact on whose order a person's values were taken out.
 CREATE TABLE architect.audit_seal (
     seal_id            bigint PRIMARY KEY,
     sealed_at          timestamptz NOT NULL,
-    kind               text NOT NULL CHECK (kind IN ('seal', 'retire')),
+    kind               text NOT NULL CHECK (kind IN ('seal', 'retire', 'redact')),
     era                integer NOT NULL,
     system_identifier  text NOT NULL,
     database_oid       oid NOT NULL,

@@ -113,7 +113,7 @@ CREATE TABLE architect.privacy_request (
     plan_hash          text,
     erased_at          timestamptz,
     erased_lsn         pg_lsn,
-    identity_hmacs     bytea[] NOT NULL DEFAULT '{}',
+    identity_hmacs     text[] NOT NULL DEFAULT '{}',
     identity_words     integer[] NOT NULL DEFAULT '{}',
     retained           jsonb NOT NULL DEFAULT '[]',
     verification       jsonb

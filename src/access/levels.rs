@@ -47,9 +47,10 @@ const READER: &[&str] = &[
     "statistics_figures",
     "unindexed_foreign_keys",
     "unused_indexes",
-    "updated_at_statistics",
+    "subject_graph",
     "updated_at_tables",
     "verify_audit_log",
+    "verify_deletion_log",
 ];
 
 const OPERATOR: &[&str] = &[
@@ -91,6 +92,8 @@ const OPERATOR: &[&str] = &[
     "release_partition",
     "remove_standard_columns",
     "retain_partitions",
+    "erase_subject",
+    "plan_erasure",
     "revert_changes",
     "set_wal_context",
     "take_snapshot",

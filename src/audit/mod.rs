@@ -21,6 +21,7 @@
 //! | `options.rs` | pure: what a caller may ask for |
 //! | `partitions.rs` | the log's months: listing, making, attaching |
 //! | `maintain.rs` | the steps run_maintenance() runs for the log |
+//! | `redact.rs` | forgetting a person |
 //! | `seal/` | the chain of hashes: sealing, verifying |
 //! | `retention.rs` | dropping months and contexts that are past keeping |
 //! | `keeping_api.rs` | the SQL functions of keeping and sealing |
@@ -39,6 +40,7 @@ mod lineage;
 pub mod maintain;
 mod options;
 mod partitions;
+pub mod redact;
 mod retention;
 mod revert;
 mod revert_sql;

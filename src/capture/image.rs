@@ -2,6 +2,7 @@
 
 use crate::capture::plan::{Field, Part, Plan};
 use crate::capture::policy::{Image, Mask, OnError};
+use crate::capture::redaction;
 use crate::error::{Error, Result};
 use crate::pg::encode::Oversize;
 use crate::pg::tuple::{Value, Values, same_image};
@@ -122,6 +123,11 @@ fn separate(first: &mut bool, out: &mut Vec<u8>) {
 }
 
 fn write(plan: &Plan, part: &Part, field: Field, value: Value, out: &mut Vec<u8>) -> Result<()> {
+    // A masked value says nothing that must go.
+    if redaction::is_on() && field.mask.is_none() && !value.is_null() {
+        out.extend_from_slice(redaction::MARKER);
+        return Ok(());
+    }
     let start = out.len();
     match field.mask {
         Some(Mask::Null) => out.extend_from_slice(b"null"),

@@ -22,6 +22,8 @@
 //! | `notice.rs` | consumers woken at commit |
 //! | `recorder.rs` | a change on its way to the audit log and the feed |
 //! | `raw_json.rs` | pure: JSON text taken apart byte for byte |
+//! | `forget.rs`, `forget_image.rs` | forgetting a person |
+//! | `redaction.rs` | recording without values while a person is erased, and what a log must do to forget one |
 //! | `storage.rs` | the tables audit and change feed share, made on first use |
 //! | `trigger.rs` | the trigger function |
 //! | `warning.rs` | what is said when a change is not recorded and the write goes on |
@@ -32,6 +34,8 @@ pub mod coverage;
 pub mod ddl;
 pub mod enable;
 pub mod feed;
+pub mod forget;
+mod forget_image;
 pub mod identity;
 pub mod image;
 pub mod key;
@@ -42,6 +46,7 @@ pub mod policy;
 pub mod position;
 pub mod raw_json;
 mod recorder;
+pub mod redaction;
 pub mod report;
 pub mod schema;
 pub mod shape;

@@ -66,8 +66,11 @@ pub fn unquoted(string: &[u8]) -> String {
     serde_json::from_slice(string).unwrap_or_else(|_| String::from_utf8_lossy(inner).into_owned())
 }
 
-/// Whether a value stands for one that was too large to keep.
+/// Whether a value stands for one that was too large to keep, or was erased.
 pub fn is_omitted(value: &[u8]) -> bool {
+    if value == crate::capture::redaction::MARKER {
+        return true;
+    }
     const START: &[u8] = b"{\"architect_omitted\":{\"bytes\":";
     value.starts_with(START) && value.ends_with(b"\"}}") && value.len() < START.len() + 110
 }

@@ -9,6 +9,7 @@
 //! | `emit.rs` | events of the application's own |
 //! | `consumer/` | who reads the feed: polling, acknowledging, keeping the feed small |
 //! | `image.rs` | pure: what the feed keeps of a change, taken apart |
+//! | `redact.rs` | forgetting a person |
 //! | `storage.rs` | the feed's tables, made on first use and owned by the extension's owner |
 //! | `event.rs` | what an event looks like as JSON, shared by the feed and the WAL path |
 //! | `decode/` | the WAL path: an output plugin for logical decoding |
@@ -22,6 +23,7 @@ mod enable;
 mod event;
 mod image;
 mod options;
+pub mod redact;
 pub mod storage;
 
 pub use enable::FOLLOWER;

@@ -106,42 +106,26 @@ pub fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -
 /// Rows hidden by row-level security are an error, never silently left out.
 ///
 /// To be called within `subtransaction::attempt`, which undoes everything when `work` fails.
-#[allow(dead_code)]
 pub fn as_table_owner<R>(role: pg_sys::Oid, work: impl FnOnce() -> Result<R>) -> Result<R> {
     // What the caller itself has deferred runs now, as the caller, not within the owner's rights.
     fire_deferred()?;
-    struct Back(pg_sys::Oid, i32);
-    impl Drop for Back {
-        fn drop(&mut self) {
-            // SAFETY: restores what GetUserIdAndSecContext reported.
-            unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) }
-        }
-    }
-    let mut user = pg_sys::InvalidOid;
-    let mut context = 0;
-    // SAFETY: as in `as_role`.
-    let _back = unsafe {
-        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-        pg_sys::SetUserIdAndSecContext(role, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
-        Back(user, context)
-    };
-    with_settings(&[(c"search_path", c"pg_catalog, pg_temp"), (c"row_security", c"off")], || {
-        let result = work()?;
-        fire_deferred()?;
-        refuse_deferred()?;
-        Ok(result)
+    switched(role, pg_sys::SECURITY_RESTRICTED_OPERATION as i32, || {
+        with_settings(&[(c"search_path", c"pg_catalog, pg_temp"), (c"row_security", c"off")], || {
+            let result = work()?;
+            fire_deferred()?;
+            refuse_deferred()?;
+            Ok(result)
+        })
     })
 }
 
 /// Fires what deferrable triggers and constraints have queued up.
-#[allow(dead_code)]
 fn fire_deferred() -> Result<()> {
     super::spi::run("SET CONSTRAINTS ALL IMMEDIATE", &[]).map(|_| ())
 }
 
 /// A trigger that fired may have deferred others again: they would fire at the end of the transaction, with
 /// the rights of whoever is in charge then.
-#[allow(dead_code)]
 fn refuse_deferred() -> Result<()> {
     let tables = super::spi::read_now(
         "SELECT DISTINCT t.tgrelid FROM pg_catalog.pg_trigger AS t
@@ -163,7 +147,6 @@ fn refuse_deferred() -> Result<()> {
 }
 
 /// Whether the current role has the rights of another.
-#[allow(dead_code)]
 pub fn has_rights_of(role: pg_sys::Oid) -> bool {
     // SAFETY: look-ups about roles.
     unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), role) }

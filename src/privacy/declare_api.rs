@@ -147,7 +147,7 @@ fn undeclare_column(
 /// detach (the reference is emptied) or keep, by default what fits the ownership; json_path, where columns is one
 /// json column that holds the key; discriminator_column and discriminator_value, for references that say in
 /// another column what they refer to; person_columns, those of the table that hold this person's data, where rows
-/// stay (null: all that are declared); direction: referring, or referred where the person's row (in table_name)
+/// stay (null: all declared ones of a co-owned row, none of an accessed one); direction: referring, or referred where the person's row (in table_name)
 /// refers to rows it owns (in references_table), as a customer's to its address.
 /// Returns one row: declared, changed or exists.
 /// Errors: 42704 no such subject type; 42501 not the owner of both tables; 42703 no such column; 22023.

@@ -13,12 +13,27 @@
 //! | `crypt/` | encryption of values under a key for each person |
 //! | `storage.rs` | the tables, made on first use and owned by the extension's owner |
 
+#![allow(dead_code)]
+
 mod action;
 mod catalogue;
+mod collect;
 mod crypt;
 mod declare;
 mod declare_api;
+mod deletion_log;
 mod discover;
-#[allow(dead_code)]
+mod erase;
+mod erase_api;
+mod graph;
+mod holds;
+mod identity;
+mod order;
+mod owner;
+mod plan;
+mod replace;
+mod request;
 mod secret;
+mod sql;
 mod storage;
+mod table;

@@ -36,7 +36,6 @@ pub fn require() -> Result<()> {
 }
 
 /// What keys and identities are hashed with.
-#[allow(dead_code)]
 pub fn secret() -> Result<Secret> {
     require()?;
     let bytes = security::as_extension_owner(|| {

@@ -47,13 +47,24 @@ pub enum Kind {
     /// A month was dropped by the retention policy: what it held is no longer expected, and the chunks it
     /// shared with its neighbours are hashed anew.
     Retire,
+    /// A person was erased: the chunks concerned are hashed anew over what the log says now.
+    Redact,
 }
 
 impl Kind {
+    fn named(name: Option<&str>) -> Self {
+        match name {
+            Some("retire") => Self::Retire,
+            Some("redact") => Self::Redact,
+            _ => Self::Seal,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Seal => "seal",
             Self::Retire => "retire",
+            Self::Redact => "redact",
         }
     }
 }
@@ -209,7 +220,7 @@ fn read_seals(condition: &str) -> Result<Vec<Seal>> {
         seals.push(Seal {
             seal_id: row.i64(0),
             sealed_at: row.i64(1),
-            kind: if row.text(2).as_deref() == Some("retire") { Kind::Retire } else { Kind::Seal },
+            kind: Kind::named(row.text(2).as_deref()),
             era: row.i32(3),
             system_identifier: row.text(4).unwrap_or_default(),
             database_oid: row.i64(5),

@@ -75,7 +75,7 @@ impl Encoding {
 
 /// The place of an entry in the order of the log's seals. Operation tells an entry from the one filed
 /// under the row's former key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, std::hash::Hash)]
 pub struct Key {
     pub txid: u64,
     pub audit_id: i64,

@@ -64,6 +64,21 @@ impl Findings {
         self.push(Finding { severity: "error", code, seal_id, audit_id: None, partition: None, detail });
     }
 
+    /// Something a reader should know of and that is as it should be.
+    pub fn notice(&mut self, seal_id: i64, code: &'static str, detail: String) {
+        if self.found.len() < MOST {
+            let seal_id = Some(seal_id);
+            self.found.push(Finding {
+                severity: "notice",
+                code,
+                seal_id,
+                audit_id: None,
+                partition: None,
+                detail,
+            });
+        }
+    }
+
     /// What was sealed is there: ends a run of missing entries.
     pub fn intact(&mut self) {
         let Some(missing) = self.missing.take() else { return };

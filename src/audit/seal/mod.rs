@@ -7,11 +7,10 @@
 //!
 //! Lawful changes are in the chain: a month that the retention policy drops is a seal of kind retire,
 //! which expects nothing of that month any more, and stores the chunks that the month shares with its
-//! neighbours again under a new hash, after having verified them (`retire.rs`). Erasing a person from the log is
-//! to work the same way: lock the chain, verify the chunks concerned, rewrite the entries, store the
-//! chunks again under a seal of a kind of its own whose detail, which is hashed too, says on whose order and why.
-//! Of several rows for one chunk the one of the latest seal counts, so `verify.rs` need not change, and the old hash
-//! stays in the chain beside the new.
+//! neighbours again under a new hash, after having verified them (`retire.rs`). Erasing a person from the log works
+//! the same way, under a seal of kind redact whose detail, which is hashed too, says on whose order (`redact.rs`):
+//! the chunks concerned are verified, their entries rewritten, and the chunks stored again. Of several rows for one
+//! chunk the one of the latest seal counts, and the old hash stays in the chain beside the new.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -23,6 +22,7 @@
 //! | `make.rs` | sealing |
 //! | `verify.rs`, `findings.rs` | verifying, and what it reports |
 //! | `retire.rs` | dropping sealed months |
+//! | `redact.rs` | forgetting a person in a sealed log |
 
 pub mod chain;
 mod compare;
@@ -30,6 +30,9 @@ mod digest;
 mod findings;
 mod items;
 pub mod make;
+pub mod redact;
 pub mod retire;
 mod stream;
 pub mod verify;
+
+pub use digest::from_hex;

@@ -49,6 +49,9 @@ pub fn verify(expected_hash: Option<&str>) -> Result<Vec<Finding>> {
     for seal in seals.iter().filter(|seal| seal.kind == Kind::Seal) {
         verify_seal(seal, &seals, &mut references, &mut findings, &mut totals)?;
     }
+    for seal in seals.iter().filter(|seal| seal.kind == Kind::Redact) {
+        findings.notice(seal.seal_id, "redacted", format!("authorised: {}", seal.detail));
+    }
     let unsealed = unsealed(&seals, &mut findings)?;
     let last = seals.last();
     let detail = format!(
