@@ -46,3 +46,11 @@ CREATE UNIQUE INDEX partition_operation_unfinished ON architect.partition_operat
 REVOKE ALL ON architect.partition_operation FROM PUBLIC;
 COMMENT ON TABLE architect.partition_operation IS
 'Conversions, splits and other long work on partitions. Read it through partition_progress().';
+
+-- Notes the keys of rows that change while their partition is split or merged. Its arguments say where;
+-- it writes only to a table that belongs to whom the partition belongs to.
+CREATE FUNCTION architect.note_changed_key() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'architect_note_changed_key';
+REVOKE ALL ON FUNCTION architect.note_changed_key() FROM PUBLIC;
+COMMENT ON FUNCTION architect.note_changed_key() IS
+'Trigger function that notes keys of changed rows. Attached by split_partition() and merge_partitions(); not to be attached by hand.';

@@ -29,6 +29,7 @@
 //! | `policy_api.rs` | those that say how a table's are kept |
 //! | `maintain_api.rs` | those that run maintenance, say what it would do and what it did |
 //! | `job/` | commands that must be at the top level, run by a background worker |
+//! | `remake/` | partitions split and merged |
 //! | `online/` | procedures that change what is partitioned beside those who use it |
 
 mod api;
@@ -53,6 +54,7 @@ pub mod policy;
 mod policy_api;
 mod report_api;
 mod retire;
+mod remake;
 pub mod table;
 pub mod template;
 pub mod zone;

@@ -46,3 +46,18 @@ pub fn is_expression(text: &str) -> Result<bool> {
         Ok((*target).name.is_null())
     }
 }
+
+/// Whether this is one CREATE INDEX and nothing else. A text that does not parse is PostgreSQL's own error.
+pub fn is_one_index(statement: &str) -> Result<bool> {
+    let statement =
+        CString::new(statement).map_err(|_| Error::invalid_parameter("a statement contains a zero byte"))?;
+    // SAFETY: as above.
+    unsafe {
+        let statements = pg_sys::pg_parse_query(statement.as_ptr());
+        if statements.is_null() || (*statements).length != 1 {
+            return Ok(false);
+        }
+        let raw: *mut pg_sys::RawStmt = (*(*statements).elements).ptr_value.cast();
+        Ok((*(*raw).stmt).type_ == pg_sys::NodeTag::T_IndexStmt)
+    }
+}

@@ -172,6 +172,11 @@ impl Table {
         Ok(())
     }
 
+    pub fn owner(&self) -> pg_sys::Oid {
+        // SAFETY: rd_rel of an open relation.
+        unsafe { (*(*self.relation).rd_rel).relowner }
+    }
+
     pub fn attribute_count(&self) -> usize {
         // SAFETY: the relation is open.
         unsafe { (*self.descriptor()).natts as usize }

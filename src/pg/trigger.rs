@@ -81,6 +81,12 @@ impl<'a> TriggerCall<'a> {
         unsafe { (*self.data.tg_relation).rd_id }
     }
 
+    /// Owner of the table the trigger fired on.
+    pub fn owner(&self) -> pg_sys::Oid {
+        // SAFETY: as above.
+        unsafe { (*(*self.data.tg_relation).rd_rel).relowner }
+    }
+
     pub fn attribute_count(&self) -> usize {
         // SAFETY: as above.
         unsafe { (*(*self.data.tg_relation).rd_att).natts as usize }

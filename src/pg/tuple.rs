@@ -35,6 +35,12 @@ impl Value {
         self.null
     }
 
+    /// To be stored elsewhere; none where it is null.
+    #[inline]
+    pub fn datum(self) -> Option<pg_sys::Datum> {
+        (!self.null).then_some(self.datum)
+    }
+
     /// The value of an int8, timestamp or timestamptz column.
     #[inline]
     pub fn as_i64(self) -> Option<i64> {

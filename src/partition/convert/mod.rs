@@ -11,7 +11,9 @@
 //! | `run.rs` | the steps, each of which can be the last before a crash |
 
 mod api;
-mod carry;
+pub mod carry;
 mod cutover;
 mod obstacles;
 mod run;
+
+pub use cutover::as_role;

@@ -489,7 +489,7 @@ pub fn abort(call: &Call) -> Result<()> {
                 .detail("What is left of the conversion are checks of foreign keys and partitions to come.")
                 .hint("CALL architect.convert_to_partitioned() once more ends it."));
         }
-        _ => return Err(Error::internal(format!("an operation of kind {kind}"))),
+        _ => crate::partition::remake::abort(&attempts, relid, &name)?,
     }
     tell(format!("{name} is as it was"));
     Ok(())

@@ -15,4 +15,4 @@ mod work;
 mod worker;
 
 pub use perform::{Outcome, perform};
-pub use work::{Work, index_on};
+pub use work::{Work, index_below, index_definition, index_on, index_on_any};

@@ -178,7 +178,6 @@ impl IndexModel {
 }
 
 /// `USING ...` of an index: two indexes of the same are alike, whatever table they are on.
-#[allow(dead_code)]
 pub fn index_definition(index: pg_sys::Oid) -> Result<String> {
     let model = IndexModel::read(index)?;
     Ok(format!("{}{}", if model.unique { "UNIQUE " } else { "" }, model.definition))
@@ -186,11 +185,24 @@ pub fn index_definition(index: pg_sys::Oid) -> Result<String> {
 
 /// The command that makes the like of an index on a partitioned table, of no partition of it.
 pub fn index_on(index: pg_sys::Oid, name: &str, table: &str) -> Result<String> {
+    index_like(index, &format!("{} ON ONLY", quote_identifier(name)), table)
+}
+
+/// The same under a name PostgreSQL chooses.
+pub fn index_on_any(index: pg_sys::Oid, table: &str) -> Result<String> {
+    index_like(index, "ON ONLY", table)
+}
+
+/// The same on a partitioned table and its partitions, under names PostgreSQL chooses.
+pub fn index_below(index: pg_sys::Oid, table: &str) -> Result<String> {
+    index_like(index, "ON", table)
+}
+
+fn index_like(index: pg_sys::Oid, where_to: &str, table: &str) -> Result<String> {
     let model = IndexModel::read(index)?;
     Ok(format!(
-        "CREATE {}INDEX {} ON ONLY {table} {}{}",
+        "CREATE {}INDEX {where_to} {table} {}{}",
         if model.unique { "UNIQUE " } else { "" },
-        quote_identifier(name),
         model.definition,
         model.tablespace.map_or(String::new(), |t| format!(" TABLESPACE {}", quote_identifier(t))),
     ))

@@ -48,6 +48,15 @@ impl Attempts<'_> {
             .map_err(|error| if is_about_locks(&error) { out_of_time(&error) } else { error })
     }
 
+    /// An error past the deadline, for work that takes many transactions.
+    pub fn in_time(&self) -> Result<()> {
+        if Instant::now() < self.deadline {
+            return Ok(());
+        }
+        Err(Error::new(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, "the work was not done by the deadline")
+            .hint("Calling the procedure again, with a later deadline, goes on from where it stopped."))
+    }
+
     /// Looks at something, as the owner.
     pub fn look<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         self.procedure.transaction(|| security::as_owner(self.owner, work))

@@ -8,12 +8,16 @@
 //! | `operation.rs` | the table of operations that take long, to show and to resume |
 //! | `scheme.rs` | by which column and in which steps |
 //! | `make.rs` | a new partition, made beside and attached |
+//! | `index.rs` | create_partitioned_index() |
+//! | `default.rs` | promote_default() and drain_default() |
 //! | `detach.rs` | detach_partition() |
 
 mod api;
 pub mod attempts;
 pub mod call;
+mod default;
 mod detach;
+mod index;
 mod make;
 mod operation;
 mod scheme;

@@ -84,7 +84,7 @@ SELECT conname FROM pg_constraint WHERE conname LIKE 'architect%' OR NOT convali
 INSERT INTO "or""der" (placed_at, customer, amount) VALUES ('2026-02-03', 1, 5) RETURNING tableoid::regclass, id, serial_no, tax, note;
 INSERT INTO "or""der" (placed_at, customer, amount) VALUES (now() + interval '3 months', 1, 5) RETURNING tableoid::regclass <> '"or""der_p_history"'::regclass AS in_a_new_one, id, serial_no, note;
 SELECT how_many(), (SELECT count(*) FROM sold_often) AS sold_often;
-INSERT INTO item VALUES (12345, now(), 1);
+INSERT INTO item VALUES (12345, '2026-01-01', 1);
 UPDATE "or""der" SET placed_at = now() + interval '2 months' WHERE id = 10;
 SELECT order_at > now() FROM item WHERE order_id = 10;
 DELETE FROM customer WHERE id = 50;
