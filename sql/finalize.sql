@@ -235,6 +235,20 @@ Lock: none if there is nothing to do. SHARE UPDATE EXCLUSIVE on the parent, unti
 readers and writers go on. SHARE ROW EXCLUSIVE on tables its foreign keys refer to, ACCESS EXCLUSIVE on
 a default partition. Waits 200 ms at a time. Privilege: ownership of the parent, and what its owner
 needs to create a table in its schema: partitions are made as the owner.';
+COMMENT ON ROUTINE architect.create_partitioned_index IS
+'Creates an index on a partitioned table and all its partitions, which go on being written.
+
+Arguments: parent, the partitioned table; definition, what follows the table''s name in CREATE INDEX, such
+as ''(customer_id, placed_at DESC) INCLUDE (total) WHERE paid'' or ''USING gin (tags)'', where functions and
+operator classes outside pg_catalog are written with their schema; index_name; is_unique; deadline;
+lock_timeout, how long one attempt at a lock may hold up others.
+The index is made on the partitioned table alone, concurrently on each partition by a background worker,
+and attached. Indexes of the same definition that are there are used, invalid ones left by an attempt
+that failed are dropped: calling it again goes on.
+Errors: 25001 inside a transaction block or a function; 42809 not a partitioned table; 22023 not the
+definition of one index; 23505 rows that are not unique; 57014 not done by the deadline; 42501 not the owner.
+Lock: SHARE on the partitioned table for a moment; SHARE UPDATE EXCLUSIVE on one partition after the
+other; ACCESS EXCLUSIVE on a partition''s new index for a moment. Privilege: ownership of the table.';
 COMMENT ON ROUTINE architect.create_partitions IS
 'Makes a table''s partitions of any period.
 
@@ -370,6 +384,17 @@ schema_name, table_name, column_name, json_path ([] stands for the elements of a
 confidence, evidence and proposed_action. Findings are proposals: a person decides.
 Errors: 22023 sample_rows, time_budget or min_confidence out of range. Lock: ACCESS SHARE on each table.
 Privilege: EXECUTE, and SELECT on the tables.';
+COMMENT ON ROUTINE architect.drain_default IS
+'Moves the rows of a default partition into partitions made for them, a period in a transaction, so that
+nobody sees a row missing.
+
+Arguments: parent, every, step, unit, timezone as in promote_default(); batch, the most rows to move at
+once, as nobody reads or writes the table meanwhile; pause, between two periods; deadline; lock_timeout.
+For a few stray rows; where there are more, promote_default() and then split_partition().
+Errors: 25001 inside a transaction block or a function; 54000 more rows in a period than batch; 42P07 a
+partition''s name is taken; 42501 not the owner.
+Lock: ACCESS EXCLUSIVE on table and default partition while the rows of one period are moved and what
+is left is read. Privilege: ownership of the table.';
 COMMENT ON ROUTINE architect.drop_consumer IS
 'Drops a consumer with its batches and dead letters. The feed is no longer kept for it.
 
@@ -622,6 +647,11 @@ Returns one row: managed, changed or exists, with what was found; rows warning o
 cannot or will not do. Nothing is made or retired before the next maintain_partitions().
 Errors: 42501 not the owner, or not of the function; 42809, 22023 as create_partitions; 3F000 no such
 schema; 42883 no such function. Lock: none on the table. Privilege: ownership of the parent.';
+COMMENT ON ROUTINE architect.merge_partitions IS
+'Merges partitions that follow each other into one, while they are read and written.
+
+Arguments: children, the partitions; new_name, of the one they become; batch, pause, drop_source,
+dry_run, deadline and lock_timeout as in split_partition(), and everything else as there.';
 COMMENT ON ROUTINE architect.nack_changes IS
 'Gives one event of a batch back: it could not be processed.
 
@@ -744,6 +774,19 @@ COMMENT ON ROUTINE architect.privacy_subjects IS
 'The kinds of persons that were declared.
 
 Returns one row for each. Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.promote_default IS
+'Makes a default partition that rows have gathered in a proper range partition, without moving a row.
+
+Arguments: parent, the partitioned table; every, the period whose boundaries are used, of time keys; step,
+of numbers; unit, what an integer key counts: epoch_s, epoch_ms, epoch_us; timezone; new_default, whether
+to make a new, empty default partition; deadline; lock_timeout, how long one attempt at a lock may hold
+up others. A constraint that all rows lie in one range is checked beside readers and writers; then the
+partition is detached, renamed and attached for that range in one short transaction. Rows that come
+meanwhile must be in the range, which ends a period after now or where the next partition begins.
+Errors: 25001 inside a transaction block or a function; 55000 rows on both sides of other partitions;
+42P07 the new name is taken; 23514 rows without a key; 42501 not the owner.
+Lock: ACCESS EXCLUSIVE on table and default partition for a moment; SHARE UPDATE EXCLUSIVE on the
+default partition while it is read. Privilege: ownership of the table.';
 COMMENT ON ROUTINE architect.redundant_indexes IS
 'Indexes that another index of the same table makes redundant.
 
@@ -897,6 +940,23 @@ Arguments: subject, as it was passed to encrypt_pii().
 Returns one row: object_name, action (shredded, or skipped where there was no key) and detail.
 Errors: 22023 empty subject; 55000 and F0000 as encrypt_pii. Lock: row locks on the keys.
 Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.split_partition IS
+'Splits a partition into several, by period, while it is read and written.
+
+Arguments: child, the partition; every, the new partitions'' period, of time keys; step, of numbers; unit,
+what an integer key counts: epoch_s, epoch_ms, epoch_us; timezone, in which periods begin, by default
+the session''s; batch, about how many rows to copy in one transaction; pause, between two of them;
+drop_source, whether to drop the old partition in the end, else it is left detached; dry_run, which
+shows the new partitions; deadline; lock_timeout, how long one attempt at a lock may hold up others.
+The rows are copied: it takes room for another copy. Rows that change meanwhile are noted by a trigger
+and copied again; TRUNCATE of the partition is refused meanwhile. partition_progress() shows how far it
+is. After a crash, or past the deadline, another call goes on; abort_partition_operation() gives up.
+Errors: 25001 inside a transaction block or a function; 42809 not a partition by range, or a partitioned
+one; 55000 no key to tell rows apart, a name that is taken, a big default partition, something that
+hangs on the partition alone; 55P03 a lock was not to be had by the deadline; 42501 not the owner.
+Lock: SHARE ROW EXCLUSIVE on the partition for a moment at the beginning; ACCESS EXCLUSIVE on table and
+partition, and on tables that refer to it, for the exchange, which copies only the last few changes.
+None that anybody waits for during the copy. Privilege: ownership of the partitioned table.';
 COMMENT ON ROUTINE architect.statistics_figures IS
 'The present counters of indexes as a document, to be taken from a standby to its primary.
 
