@@ -73,6 +73,23 @@ find out, which takes as long as reading it would; and a consumer that comes mea
 the slot is in use.
 Returns one row for each slot: heartbeat, advanced, kept (changes are waiting) or skipped.
 Errors: 55000 on a standby. Lock: none. Privilege: EXECUTE; with unread, of the role attribute REPLICATION.';
+COMMENT ON ROUTINE architect.analyze_slow_queries IS
+'What makes the slowest statements slow, from what their plans really do.
+
+Arguments: min_mean, from which mean time a statement is slow; top, how many statements to look at, by
+total time; those called a thousand times and more are among them however fast.
+Returns one row for each finding, the statement with the greatest total time first. finding:
+missing_index (tried with the planner), sequential_scan of a big table, function_on_indexed_column,
+implicit_cast, leading_wildcard, large_result without LIMIT, offset_pagination, n_plus_one, row_estimate,
+stale_statistics, spill of sorts and hashes, jit, planning_time, cache_misses, wal_volume; none, or
+not_analyzed with the reason. priority; detail; recommendation, a statement or what to change. Figures
+of the statement: mean and total time, calls, rows and bytes of temporary files and WAL a call, percent
+of pages found in cache, percent of time spent planning (where pg_stat_statements.track_planning is on).
+Statements are known by query_id, that of pg_stat_statements: no text, constant or parameter is shown.
+Plans are made without parameter values, in the caller''s search_path, now: an index made since shows.
+Errors: 55000 no pg_stat_statements. Lock: ACCESS SHARE on the statements'' tables until the transaction
+ends (ROW EXCLUSIVE where a statement would change them). Nothing is executed; no transaction id is
+assigned. Privilege: EXECUTE, and what the statements need: others are not_analyzed.';
 COMMENT ON ROUTINE architect.architect_version IS
 'The version of the loaded library, as in db_architect.control.';
 COMMENT ON ROUTINE architect.audit_as_of IS

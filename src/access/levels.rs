@@ -15,6 +15,7 @@ pub enum Level {
 
 const READER: &[&str] = &[
     "advise_partitioning",
+    "analyze_slow_queries",
     "architect_version",
     "audit_as_of",
     "audit_coverage",

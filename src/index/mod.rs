@@ -8,6 +8,7 @@
 //! | `report/` | the catalogue reports: usage, unused, redundant, foreign keys, invalid, bloat |
 //! | `size.rs` | pure: pages and height of an index from what is known of its keys |
 //! | `sizer.rs` | what is known of them: samples of tables, kept for one call |
+//! | `slow/` | what slow statements really do |
 //! | `snapshot/` | figures kept over time: taking, importing, and what they prove |
 //! | `statement.rs` | the statements a report hands to the DBA |
 //! | `whatif.rs` | from a CREATE INDEX statement to something the planner takes for an index |
@@ -17,6 +18,7 @@ mod lint;
 mod report;
 mod size;
 mod sizer;
+mod slow;
 pub mod snapshot;
 mod statement;
 mod whatif;

@@ -119,7 +119,7 @@ impl<'a> NewIndex<'a> {
         format!("DROP INDEX {};", lookup::qualify(self.schema, &self.name))
     }
 
-    fn table(&self) -> String {
+    pub fn table(&self) -> String {
         lookup::qualify(self.schema, self.table_name)
     }
 

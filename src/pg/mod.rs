@@ -25,6 +25,7 @@ mod nodes;
 pub mod notify;
 mod output;
 pub mod parse;
+pub mod plan_shape;
 pub mod planning;
 pub mod procedure;
 pub mod range;

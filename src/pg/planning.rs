@@ -4,6 +4,7 @@
 use super::lookup;
 use super::memory::OwnedContext;
 use super::nodes::{copy, is, nodes_of};
+use super::plan_shape::{Shape, shape};
 use super::whatif::{self, Configuration};
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
@@ -116,6 +117,12 @@ impl Statement {
                 })
             }
         })
+    }
+
+    /// What the plan does.
+    pub fn shape(&self, configuration: &Configuration, parameters: &Parameters) -> Result<Shape> {
+        // SAFETY: the plan is the query's, and lives until this returns.
+        self.with_plan(configuration, parameters, |planned| unsafe { Ok(shape(planned, self.query)) })
     }
 
     /// EXPLAIN's account of the plan.

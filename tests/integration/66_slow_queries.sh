@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# analyze_slow_queries: each kind of finding from a statement that deserves it, none from one that does not; constants
+# are not shown; a role sees no more than it may; one statement that cannot be planned does not end the call.
+source "$(dirname "$0")/lib.sh"
+
+start_cluster main shared_preload_libraries=pg_stat_statements autovacuum=off pg_stat_statements.track_planning=on \
+  max_parallel_workers_per_gather=0 work_mem=1MB jit=off
+sql "CREATE EXTENSION pg_stat_statements; CREATE EXTENSION db_architect" >/dev/null
+sql "CREATE TABLE orders (id int PRIMARY KEY, customer int, name text, amount numeric, region int, city int, note text) WITH (autovacuum_enabled = off);
+     INSERT INTO orders SELECT g, g % 5000, 'name ' || g, g, g % 50, g % 50, repeat('x', 60) FROM generate_series(1, 200000) AS g;
+     CREATE INDEX orders_name ON orders (name);
+     CREATE TABLE codes (code numeric PRIMARY KEY);
+     INSERT INTO codes SELECT g FROM generate_series(1, 200000, 400) AS g;
+     CREATE TABLE fresh (id int, note text) WITH (autovacuum_enabled = off);
+" >/dev/null
+sql "ANALYZE orders; ANALYZE codes" >/dev/null
+sql "INSERT INTO fresh SELECT g, repeat('y', 200) FROM generate_series(1, 50000) AS g" >/dev/null
+
+# found STATEMENT: the findings of a statement run alone, in order.
+found() {
+  sql "SELECT pg_stat_statements_reset()" >/dev/null
+  sql "$1" >/dev/null
+  findings
+}
+findings() { sql "SELECT DISTINCT finding FROM architect.analyze_slow_queries('0') AS a JOIN pg_stat_statements AS s ON s.queryid = a.query_id WHERE s.query !~ 'pg_stat_statements' ORDER BY 1" | tr '\n' ' '; }
+
+like "an index is missing" "$(found "SELECT * FROM orders WHERE customer = 4711")" "missing_index .*sequential_scan "
+sql_is "which, with its statement" "SELECT recommendation FROM architect.analyze_slow_queries('0') WHERE finding = 'missing_index'" \
+  "CREATE INDEX CONCURRENTLY orders_customer_idx ON public.orders (customer);"
+is "no constant is shown" "$(sql "SELECT count(*) FROM architect.analyze_slow_queries('0') AS a WHERE a::text ~ '4711'")" 0
+is "by the key nothing is conspicuous" "$(found "SELECT * FROM orders WHERE id = 4711")" "none "
+like "a function on an indexed column" "$(found "SELECT * FROM orders WHERE lower(name) = 'name 1'")" "function_on_indexed_column "
+unlike "a function on one without" "$(found "SELECT * FROM orders WHERE abs(region) = 5 LIMIT 1")" "function_on_indexed_column"
+like "a column converted to be compared" "$(found "SELECT count(*) FROM codes, orders WHERE orders.id = codes.code AND orders.id::numeric = 5")" "implicit_cast "
+like "a pattern" "$(found "SELECT * FROM orders WHERE note LIKE '%z%'")" "leading_wildcard "
+like "a large result" "$(found "SELECT id FROM orders")" "large_result "
+unlike "unless limited" "$(found "SELECT id FROM orders LIMIT 20000")" "large_result"
+unlike "or counted" "$(found "SELECT count(*) FROM orders")" "large_result"
+like "OFFSET" "$(found "SELECT id FROM orders ORDER BY id LIMIT 10 OFFSET 1000")" "offset_pagination "
+like "in a subquery too" "$(found "SELECT count(*) FROM (SELECT id FROM orders ORDER BY id OFFSET 1000) AS x")" "offset_pagination "
+unlike "a column called offset is none" "$(found "SELECT id AS \"offset\" FROM orders WHERE id = 1 -- offset 5")" "offset_pagination"
+like "a sort that spills" "$(found "SELECT id FROM orders ORDER BY note, amount LIMIT 100000")" "spill "
+like "columns that depend on each other" "$(found "SELECT id, customer FROM orders WHERE region = 5 AND city = 5")" "row_estimate "
+like "with the statistics to make" "$(sql "SELECT recommendation FROM architect.analyze_slow_queries('0') WHERE finding = 'row_estimate'")" "CREATE STATISTICS .* ON region, city FROM public.orders"
+like "a table never analyzed" "$(found "SELECT count(*) FROM fresh WHERE id > 5")" "stale_statistics "
+
+sql "SELECT pg_stat_statements_reset()" >/dev/null
+sql "$(for ((i = 1; i <= 1500; i++)); do echo "SELECT name FROM orders WHERE id = $i;"; done)" >/dev/null
+sql_is "many calls for a row each" "SELECT finding FROM architect.analyze_slow_queries('1 hour')" n_plus_one
+is "only the slow are looked at otherwise" "$(sql "SELECT pg_stat_statements_reset()" >/dev/null; sql "SELECT count(*) FROM orders" >/dev/null; sql "SELECT count(*) FROM architect.analyze_slow_queries('1 hour')")" 0
+
+# Statements that cannot be planned, beside one that can.
+sql "SELECT pg_stat_statements_reset()" >/dev/null
+sql "CREATE TABLE gone (id int); SELECT * FROM gone WHERE id = 1; DROP TABLE gone; SELECT * FROM orders WHERE region = 7" >/dev/null
+like "what cannot be planned is said" "$(sql "SELECT detail FROM architect.analyze_slow_queries('0') WHERE finding = 'not_analyzed'")" "SQLSTATE 42P01"
+like "and does not end the call" "$(findings)" "sequential_scan"
+sql "CREATE TABLE \"a\"\"b'; drop\" (\"x\"\"y'\" int, pad text); INSERT INTO \"a\"\"b'; drop\" SELECT g, repeat('z', 300) FROM generate_series(1, 30000) AS g; ANALYZE \"a\"\"b'; drop\"" >/dev/null
+found "SELECT * FROM \"a\"\"b'; drop\" WHERE \"x\"\"y'\" = 7" >/dev/null
+statement=$(sql "SELECT recommendation FROM architect.analyze_slow_queries('0') WHERE finding = 'missing_index'")
+like "hostile names are quoted" "$statement" 'CREATE INDEX CONCURRENTLY .* ON public\."a""b'"'"'; drop" \("x""y'"'"'"\);'
+ok "and the statement runs" sql "$statement"
+
+sql "CREATE ROLE reader; GRANT USAGE ON SCHEMA architect TO reader; GRANT EXECUTE ON FUNCTION architect.analyze_slow_queries TO reader" >/dev/null
+found "SELECT * FROM orders WHERE customer = 4711" >/dev/null
+sql_is "a role that may not see texts is told so" "SET ROLE reader; SELECT DISTINCT finding FROM architect.analyze_slow_queries('0')" not_analyzed
+sql "GRANT pg_read_all_stats TO reader" >/dev/null
+sql_is "one that may not read the table too" "SET ROLE reader; SELECT DISTINCT finding FROM architect.analyze_slow_queries('0') WHERE detail ~ '42501'" not_analyzed
+is "no transaction id is assigned" "$(sql "BEGIN; SELECT count(*) > 0 FROM architect.analyze_slow_queries('0'); SELECT pg_current_xact_id_if_assigned() IS NULL; COMMIT" | tail -1)" t
+sql "DROP EXTENSION pg_stat_statements" >/dev/null
+fails_with "without pg_stat_statements it says what to do" 55000 "SELECT * FROM architect.analyze_slow_queries()"
