@@ -21,6 +21,8 @@ $$;
 -- the partition may execute its function; the owner of a table that somebody else enabled must stay able
 -- to make partitions. Called otherwise it does nothing, and without USAGE on the schema nobody can name it.
 GRANT EXECUTE ON FUNCTION architect.capture(), architect.stamp_row() TO PUBLIC;
+-- They answer only within a masking, to statements that run as the owner of the masked table.
+GRANT EXECUTE ON FUNCTION architect.mask_text(bigint, integer, text), architect.mask_integer(bigint, integer, bigint) TO PUBLIC;
 
 -- The docstrings of the functions, so that \df+ is a manual: written by scripts/comments.
 -- BEGIN generated comments

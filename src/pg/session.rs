@@ -39,6 +39,12 @@ pub fn transaction_id_if_any() -> Option<u64> {
     Some(unsafe { super::ffi::unguarded::GetTopFullTransactionIdIfAny() }.value).filter(|&id| id != 0)
 }
 
+/// Id of the innermost open transaction or savepoint, which what it writes bears, assigned now if it has none.
+pub fn writing_id() -> u32 {
+    // SAFETY: inside a transaction; assigns an id at most.
+    unsafe { pg_sys::GetCurrentTransactionId() }.into_inner()
+}
+
 /// Number of the innermost open savepoint, within the transaction; 1 outside any. Numbers grow: one within
 /// another has the higher number, and so have later ones.
 pub fn savepoint() -> u32 {

@@ -10,6 +10,7 @@
 //! | `catalogue.rs` | what was declared, read and resolved |
 //! | `declare.rs`, `declare_api.rs` | declaring, with a history of who decided what |
 //! | `discover/` | finding columns that hold personal data |
+//! | `mask/` | static masking, masked views, k-anonymity |
 //! | `crypt/` | encryption of values under a key for each person |
 //! | `storage.rs` | the tables, made on first use and owned by the extension's owner |
 
@@ -28,6 +29,7 @@ mod erase_api;
 mod graph;
 mod holds;
 mod identity;
+mod mask;
 mod order;
 mod owner;
 mod plan;

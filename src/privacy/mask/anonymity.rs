@@ -1,0 +1,103 @@
+//! How well rows hide among others.
+
+use crate::catalog::column;
+use crate::error::{Error, Result};
+use crate::pg::{lookup, spi};
+use crate::privacy::catalogue;
+use pgrx::JsonB;
+use pgrx::pg_sys;
+use pgrx::spi::quote_identifier;
+
+/// The columns by which rows could be told: those named, or those declared so.
+fn quasi(relid: pg_sys::Oid, columns: Option<Vec<String>>) -> Result<Vec<String>> {
+    let there = column::columns(relid)?;
+    let columns = match columns {
+        Some(columns) => columns,
+        None => {
+            let (schema, name) = (lookup::relation_schema(relid), lookup::relation_name(relid));
+            catalogue::columns()?
+                .into_iter()
+                .filter(|c| Some(&c.schema) == schema.as_ref() && Some(&c.table) == name.as_ref())
+                .filter(|c| c.identifier_class == "quasi" && c.json_path.is_empty())
+                .map(|c| c.column)
+                .collect()
+        }
+    };
+    if columns.is_empty() {
+        return Err(Error::invalid_parameter("no columns are given, and none is declared quasi-identifying")
+            .hint(
+                "Name the columns by which somebody could be told, as date of birth, postal code and gender.",
+            ));
+    }
+    if let Some(unknown) = columns.iter().find(|name| !there.iter().any(|c| c.name == **name)) {
+        return Err(Error::undefined_column(format!("column \"{unknown}\" does not exist"))
+            .detail(format!("The table is {}.", lookup::qualified_name(relid).unwrap_or_default())));
+    }
+    Ok(columns)
+}
+
+/// Names in single quotes as jsonb_build_object wants them, and the columns.
+fn class(columns: &[String]) -> (String, String) {
+    let pairs: Vec<String> = columns
+        .iter()
+        .map(|name| format!("{}, t.{}", pgrx::spi::quote_literal(name), quote_identifier(name)))
+        .collect();
+    let list: Vec<String> = columns.iter().map(|name| format!("t.{}", quote_identifier(name))).collect();
+    (format!("pg_catalog.jsonb_build_object({})", pairs.join(", ")), list.join(", "))
+}
+
+pub fn small_classes(relid: pg_sys::Oid, columns: Option<Vec<String>>, k: i32) -> Result<Vec<(JsonB, i64)>> {
+    at_least_one("k", k)?;
+    let columns = quasi(relid, columns)?;
+    let (object, list) = class(&columns);
+    let table = lookup::qualified_name(relid).unwrap_or_default();
+    spi::read(
+        &format!(
+            "SELECT {object}, pg_catalog.count(*) FROM {table} AS t GROUP BY {list}
+             HAVING pg_catalog.count(*) OPERATOR(pg_catalog.<) $1 ORDER BY 2, 1"
+        ),
+        &[i64::from(k).into()],
+        |row| Ok((row.get(1)?.unwrap_or(JsonB(serde_json::Value::Null)), row.get(2)?.unwrap_or_default())),
+    )
+}
+
+pub fn uniform_classes(
+    relid: pg_sys::Oid,
+    columns: Option<Vec<String>>,
+    sensitive: &str,
+    l: i32,
+) -> Result<Vec<(JsonB, i64, i64)>> {
+    at_least_one("l", l)?;
+    let mut columns = quasi(relid, columns)?;
+    quasi(relid, Some(vec![sensitive.to_owned()]))?;
+    columns.retain(|column| column != sensitive);
+    if columns.is_empty() {
+        return Err(Error::invalid_parameter("the sensitive column is the only one"));
+    }
+    let (object, list) = class(&columns);
+    let table = lookup::qualified_name(relid).unwrap_or_default();
+    let sensitive = quote_identifier(sensitive);
+    // As text, so that types without equality count too; a null is a value like any other here.
+    let distinct = format!(
+        "pg_catalog.count(DISTINCT t.{sensitive}::pg_catalog.text) OPERATOR(pg_catalog.+)
+         CASE WHEN pg_catalog.bool_or(t.{sensitive} IS NULL) THEN 1 ELSE 0 END"
+    );
+    spi::read(
+        &format!(
+            "SELECT {object}, pg_catalog.count(*), ({distinct})::pg_catalog.int8 FROM {table} AS t GROUP BY {list}
+             HAVING {distinct} OPERATOR(pg_catalog.<) $1 ORDER BY 3, 2, 1"
+        ),
+        &[i64::from(l).into()],
+        |row| {
+            Ok((
+                row.get(1)?.unwrap_or(JsonB(serde_json::Value::Null)),
+                row.get(2)?.unwrap_or_default(),
+                row.get(3)?.unwrap_or_default(),
+            ))
+        },
+    )
+}
+
+fn at_least_one(name: &str, value: i32) -> Result<()> {
+    if value >= 1 { Ok(()) } else { Err(Error::invalid_parameter(format!("{name} must be at least 1"))) }
+}
