@@ -75,6 +75,15 @@ find out, which takes as long as reading it would; and a consumer that comes mea
 the slot is in use.
 Returns one row for each slot: heartbeat, advanced, kept (changes are waiting) or skipped.
 Errors: 55000 on a standby. Lock: none. Privilege: EXECUTE; with unread, of the role attribute REPLICATION.';
+COMMENT ON ROUTINE architect.advise_partitioning IS
+'Which tables would gain from being partitioned, by which column and how, and why.
+
+Arguments: table_name, one table whatever its size; min_size in bytes, 10 GB by default.
+Returns one row for each table and its best key, the most urgent first: period; bytes; score; reasons,
+from its size, growth, the order its rows lie in, the deletes and predicates pg_stat_statements has seen,
+where it is installed; obstacles; next_sql, to see the steps. Only columns that say when are considered.
+Statistics are those the role may see: run ANALYZE first.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.analyze_slow_queries IS
 'What makes the slowest statements slow, from what their plans really do.
 
@@ -92,6 +101,22 @@ Plans are made without parameter values, in the caller''s search_path, now: an i
 Errors: 55000 no pg_stat_statements. Lock: ACCESS SHARE on the statements'' tables until the transaction
 ends (ROW EXCLUSIVE where a statement would change them). Nothing is executed; no transaction id is
 assigned. Privilege: EXECUTE, and what the statements need: others are not_analyzed.';
+COMMENT ON ROUTINE architect.anonymize_table IS
+'Replaces what a table''s columns hold by what was declared for them, for good, in one transaction.
+
+Statements run as the table''s owner under restrictions, in every partition. Results of hash, pseudonym,
+partial, generalise, noise and shuffle are pseudonymised, still personal data; null, constant and random
+ones are anonymised. Pseudonyms are the same for the same value in every column of the same domain (the
+column a foreign key leads to, or params {"domain"}) and differ for different ones; shuffle moves values
+between the table''s rows. The rows as they were stay in dead tuples until VACUUM, and in backups.
+Arguments: table_name; columns to mask (null: every declared one); rules for this once, over the declared
+ones: {"column": "action"} or {"column": {"action", "params", "category"}}; dry_run, whether only to say what
+would be done.
+Returns one row for each rule: table_name, column_name, action, status (planned, masked, refused) and
+detail; and one with the number of rows. If any rule is refused nothing is masked.
+Errors: 42501 not the owner; 55000 nothing is declared; 22023 invalid rules; what constraints of the table
+refuse, without values. Lock: ROW EXCLUSIVE and row locks; ACCESS EXCLUSIVE where a foreign key within the
+table is masked on both sides. Privilege: ownership of the table.';
 COMMENT ON ROUTINE architect.architect_version IS
 'The version of the loaded library, as in db_architect.control.';
 COMMENT ON ROUTINE architect.audit_as_of IS
@@ -572,6 +597,16 @@ COMMENT ON ROUTINE architect.hold_partition IS
 
 Arguments: partition; reason, for those who ask later. Returns one row: held, changed or exists.
 Errors: 42501 not the owner; 42809 not a table. Lock: none. Privilege: ownership of the partition.';
+COMMENT ON ROUTINE architect.import_pg_partman IS
+'Takes over tables that pg_partman keeps: its configuration becomes a policy, and what differs is told.
+Nothing of pg_partman''s is changed.
+
+Arguments: parent, one table, by default all in part_config; timezone, in which periods begin, the
+session''s by default, or UTC if the partitions are fit that; dry_run, true by default, only tells.
+Returns rows: would manage, managed, changed or exists; differs, one for each difference; to do, how to
+have pg_partman leave the table alone; refused, with the reason.
+Errors: 55000 pg_partman is not installed. Lock: none on the tables. Privilege: SELECT on part_config,
+and ownership of the tables.';
 COMMENT ON ROUTINE architect.import_snapshot IS
 'Keeps a standby''s counters, so that an index used there is not taken for unused.
 
@@ -624,6 +659,23 @@ failed (CREATE INDEX CONCURRENTLY did not finish; the fix builds it anew), lefto
 its work; the fix drops it) or incomplete (the index of a partitioned table, some of whose partitions
 have none attached; the fix makes and attaches them); reason; fix and undo.
 Lock and privilege: as index_usage().';
+COMMENT ON ROUTINE architect.k_anonymity IS
+'Groups of rows that are too few to hide in: the classes of equal values of some columns with fewer than k rows.
+
+A table is k-anonymous for these columns where nothing is returned (Sweeney, 2002).
+Arguments: table_name; columns, those by which rows could be told (null: the declared ones of identifier_class
+quasi); k.
+Returns one row for each class below k, the smallest first: class (column and value as jsonb) and rows. The
+values are shown: the caller may read them.
+Errors: 42501 without SELECT on the table; 42703 no such column; 22023 k below 1 or no columns.
+Lock: ACCESS SHARE. Privilege: EXECUTE, SELECT on the columns. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.l_diversity IS
+'Classes in which a sensitive column has too few different values to hide anybody''s.
+
+A table is (distinct) l-diverse for these columns where nothing is returned (Machanavajjhala et al., 2007).
+Arguments: table_name; columns as for k_anonymity; sensitive, the column whose values must vary; l.
+Returns one row for each class below l: class, rows, distinct_values.
+Errors, lock and privilege: as k_anonymity.';
 COMMENT ON ROUTINE architect.maintain_partitions IS
 'Does for every managed table what its policy says: makes partitions ahead, retires those past keeping,
 finishes interrupted detaches, gathers the parent''s planner statistics. To be called by a scheduler,
@@ -666,6 +718,44 @@ Returns one row: managed, changed or exists, with what was found; rows warning o
 cannot or will not do. Nothing is made or retired before the next maintain_partitions().
 Errors: 42501 not the owner, or not of the function; 42809, 22023 as create_partitions; 3F000 no such
 schema; 42883 no such function. Lock: none on the table. Privilege: ownership of the parent.';
+COMMENT ON ROUTINE architect.mask_database IS
+'Masks every declared table, or some, in batches that commit: for copies of a database that others will
+work with.
+
+As anonymize_table, but resumable: after an error, a cancel or a crash the next call with the same tables goes on
+where the last one was. Foreign keys whose columns get pseudonyms are dropped first, and made and
+checked again last. mask_progress() shows how far it is. Nobody else should write meanwhile: rows written
+behind the masking''s back are masked only if they land where it has not been.
+Arguments: tables (null: all that are declared); batch_pages, pages of 8 kB in a transaction; pause between
+two transactions; dry_run, whether only to say, as NOTICEs, what would be done.
+Errors: 25001 inside a transaction block or a function; 55000 a rule is refused, or another masking was begun;
+55006 another masking is under way; 42501 not the owner of a table.
+Lock: ROW EXCLUSIVE on each table and row locks, a batch long; ACCESS EXCLUSIVE for foreign keys, briefly at
+the start and for their check at the end. Privilege: EXECUTE, ownership of the tables.';
+COMMENT ON ROUTINE architect.mask_integer IS
+'The pseudonym of a whole number; as mask_text. Errors: 42501. Not to be called by hand.';
+COMMENT ON ROUTINE architect.mask_progress IS
+'How far maskings by mask_database() are.
+
+Returns one row for each table of each run, the latest first: run_id, table_name, status (running, done),
+pages_done, pages, rows_masked, started_at and finished_at. Lock: none. Privilege: EXECUTE. Assigns no
+transaction id.';
+COMMENT ON ROUTINE architect.mask_text IS
+'The pseudonym of a text; called by the statements of anonymize_table() and mask_database() only, with
+a number that only they know. Errors: 42501 otherwise. Not to be called by hand.';
+COMMENT ON ROUTINE architect.masked_view IS
+'Makes a view of a table with the declared masks, and lets a role read it.
+
+The view belongs to the table''s owner and is a security barrier: who reads it runs no function of
+theirs on unmasked values. Columns with action null, constant, partial, generalise or keep are shown so; those with
+another action are null, because a key must not stand in a view and a random value is not stable. The role''s own
+rights on the table are not touched: revoke them.
+Arguments: table_name; role_name to grant SELECT to (null: nobody yet); view_name, in the table''s schema (null:
+the table''s name and _masked).
+Returns one row: object_name, action (created, replaced), detail with the role.
+Errors: 42501 not the owner; 42704 no such role; 55000 nothing is declared for the table; 42P07 another kind of
+relation has the name. Lock: ACCESS EXCLUSIVE on the view. Privilege: ownership of the table, CREATE on
+its schema.';
 COMMENT ON ROUTINE architect.merge_partitions IS
 'Merges partitions that follow each other into one, while they are read and written.
 
@@ -910,7 +1000,7 @@ COMMENT ON ROUTINE architect.schedule_maintenance IS
 
 Arguments: schedule, in cron''s notation, by pg_cron''s time zone. A second call changes the schedule.
 Returns one row: scheduled, changed or exists. Errors: 55000 pg_cron is not installed in this
-database; 22023 an invalid schedule, from pg_cron. Privilege: EXECUTE, and what pg_cron asks for.';
+database, with the statement to run in the one it is installed in; 22023 an invalid schedule, from pg_cron. Privilege: EXECUTE, and what pg_cron asks for.';
 COMMENT ON ROUTINE architect.seal_audit_log IS
 'Seals what has been committed to the audit log since the last seal: hashes it and chains the hash to
 the seal before. Keep the hash where nobody who could change the log can reach it.
@@ -1035,6 +1125,12 @@ COMMENT ON ROUTINE architect.unmanage_partitions IS
 
 Returns one row: unmanaged, or skipped if it was not managed.
 Errors: 42501 not the owner. Lock: none. Privilege: ownership of the parent.';
+COMMENT ON ROUTINE architect.unschedule_maintenance IS
+'Has pg_cron call run_maintenance() in this database no more.
+
+Returns one row: unscheduled, with the schedules there were, or skipped.
+Errors: 55000 pg_cron is not installed in this database, with the statement to run in the one it is
+installed in. Privilege: EXECUTE, and what pg_cron asks for.';
 COMMENT ON ROUTINE architect.unused_indexes IS
 'Indexes that no query has used for a stated time, on this server and on its standbys.
 

@@ -110,7 +110,7 @@ fn maintenance_status(
 ///
 /// Arguments: schedule, in cron's notation, by pg_cron's time zone. A second call changes the schedule.
 /// Returns one row: scheduled, changed or exists. Errors: 55000 pg_cron is not installed in this
-/// database; 22023 an invalid schedule, from pg_cron. Privilege: EXECUTE, and what pg_cron asks for.
+/// database, with the statement to run in the one it is installed in; 22023 an invalid schedule, from pg_cron. Privilege: EXECUTE, and what pg_cron asks for.
 #[pg_extern]
 fn schedule_maintenance(
     schedule: default!(&str, "'17 3 * * *'"),
@@ -119,5 +119,19 @@ fn schedule_maintenance(
     ErrorReport,
 > {
     let row = security::with_safe_search_path(|| schedule::set(schedule))?;
+    Ok(TableIterator::once(row))
+}
+
+/// Has pg_cron call run_maintenance() in this database no more.
+///
+/// Returns one row: unscheduled, with the schedules there were, or skipped.
+/// Errors: 55000 pg_cron is not installed in this database, with the statement to run in the one it is
+/// installed in. Privilege: EXECUTE, and what pg_cron asks for.
+#[pg_extern]
+fn unschedule_maintenance() -> Result<
+    TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
+    ErrorReport,
+> {
+    let row = security::with_safe_search_path(schedule::unset)?;
     Ok(TableIterator::once(row))
 }

@@ -30,14 +30,61 @@ pub fn current() -> Result<Option<String>> {
     Ok(rows.into_iter().flatten().next())
 }
 
+/// The error where pg_cron is not here, with what to do where it is elsewhere.
+fn not_here(sql: &str) -> Error {
+    let elsewhere = spi::read_one::<String>(
+        "SELECT pg_catalog.current_setting('cron.database_name', true)
+          WHERE pg_catalog.current_setting('cron.database_name', true)
+                OPERATOR(pg_catalog.<>) pg_catalog.current_database()::pg_catalog.text",
+        &[],
+    );
+    let error = Error::not_in_prerequisite_state("pg_cron is not installed in this database");
+    match elsewhere {
+        Some(database) => error
+            .detail(format!("It lives in database \"{database}\"."))
+            .hint(format!("Run there, as a superuser: {sql};")),
+        None => error.detail("Nothing here can call run_maintenance() at set times.").hint(
+            "CREATE EXTENSION pg_cron (it needs shared_preload_libraries and cron.database_name), \
+             or have another scheduler run: CALL architect.run_maintenance();",
+        ),
+    }
+}
+
+fn literal(text: &str) -> String {
+    pgrx::spi::quote_literal(text)
+}
+
+/// Takes every schedule of ours for this database away; says how many there were.
+pub fn unset() -> Result<(String, String, String)> {
+    let name = job_name();
+    if !installed() {
+        return Err(not_here(&format!("SELECT cron.unschedule({})", literal(&name))));
+    }
+    let jobs = spi::read(
+        "SELECT j.jobid, j.schedule FROM cron.job AS j
+          WHERE j.command OPERATOR(pg_catalog.=) $1
+            AND j.database OPERATOR(pg_catalog.=) pg_catalog.current_database()::pg_catalog.text ORDER BY j.jobid",
+        &[COMMAND.into()],
+        |row| Ok((row.get::<i64>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())),
+    )?;
+    for (job, _) in &jobs {
+        spi::run("SELECT cron.unschedule($1)", &[(*job).into()])?;
+    }
+    let schedules: Vec<String> = jobs.into_iter().map(|(_, schedule)| schedule).collect();
+    let action = if schedules.is_empty() { "skipped" } else { "unscheduled" };
+    Ok((name, action.into(), schedules.join(", ")))
+}
+
 pub fn set(schedule: &str) -> Result<(String, String, String)> {
     if !installed() {
-        return Err(Error::not_in_prerequisite_state("pg_cron is not installed in this database")
-            .detail("Nothing here can call run_maintenance() at set times.")
-            .hint(
-                "CREATE EXTENSION pg_cron (it needs shared_preload_libraries and cron.database_name), \
-                 or have another scheduler run: CALL architect.run_maintenance();",
-            ));
+        let database = spi::read_one::<String>("SELECT pg_catalog.current_database()::pg_catalog.text", &[]);
+        return Err(not_here(&format!(
+            "SELECT cron.schedule_in_database({}, {}, {}, {})",
+            literal(&job_name()),
+            literal(schedule),
+            literal(COMMAND),
+            literal(&database.unwrap_or_default())
+        )));
     }
     let known = current()?;
     let name = job_name();

@@ -22,6 +22,8 @@
 //! | `retire.rs` | taking partitions out of use |
 //! | `journal.rs` | what was done, refused and failed at |
 //! | `health.rs` | what is wrong, or will be |
+//! | `import.rs` | taking over what pg_partman keeps |
+//! | `advise.rs` | which tables would gain from being partitioned |
 //! | `locking.rs` | short waits for locks, retried |
 //! | `convert/` | an existing table becomes partitioned |
 //! | `api.rs` | the SQL functions that make partitions |
@@ -32,12 +34,14 @@
 //! | `remake/` | partitions split and merged |
 //! | `online/` | procedures that change what is partitioned beside those who use it |
 
+mod advise;
 mod api;
 pub mod bound;
 pub mod civil;
 mod convert;
 pub mod create;
 mod health;
+mod import;
 pub mod job;
 mod journal;
 pub mod key;

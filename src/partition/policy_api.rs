@@ -89,7 +89,30 @@ pub struct Request {
     pub analyze: bool,
 }
 
+/// What `manage` would do.
+pub fn look(relid: pg_sys::Oid, mut request: Request) -> error::Result<Rows> {
+    let layout = check(relid, &mut request)?;
+    Ok(told(&layout, &request, "would manage"))
+}
+
 pub fn manage(relid: pg_sys::Oid, mut request: Request) -> error::Result<Rows> {
+    let layout = check(relid, &mut request)?;
+    policy::ensure_storage()?;
+    let action = store(&layout, &request)?;
+    Ok(told(&layout, &request, action))
+}
+
+fn told(layout: &Layout, request: &Request, action: &str) -> Rows {
+    let name = layout.parent.qualified_name();
+    let mut rows = vec![(name.clone(), action.to_owned(), summary(layout, request))];
+    rows.extend(
+        warnings(layout, request).into_iter().map(|detail| (name.clone(), "warning".to_owned(), detail)),
+    );
+    rows
+}
+
+/// Whether a request makes sense for a table, which the caller must own.
+fn check(relid: pg_sys::Oid, request: &mut Request) -> error::Result<Layout> {
     if !(0..=missing::MOST as i32).contains(&request.ahead) || request.most < 0 {
         return Err(Error::invalid_parameter(
             "ahead and max_retired must not be negative, nor ahead exceed 2000",
@@ -110,15 +133,7 @@ pub fn manage(relid: pg_sys::Oid, mut request: Request) -> error::Result<Rows> {
         return Err(Error::new(PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"))
             .hint("CREATE SCHEMA first; the table's owner needs CREATE on it."));
     }
-    policy::ensure_storage()?;
-    let action = store(&layout, &request)?;
-    let mut rows = vec![(parent.qualified_name(), action.to_owned(), summary(&layout, &request))];
-    rows.extend(
-        warnings(&layout, &request)
-            .into_iter()
-            .map(|detail| (parent.qualified_name(), "warning".to_owned(), detail)),
-    );
-    Ok(rows)
+    Ok(layout)
 }
 
 /// The archive function as it is found now, whatever the search_path of those who call later.
@@ -434,4 +449,28 @@ fn release_partition(
 fn partition_holds()
 -> Result<TableIterator<'static, (name!(partition_name, String), name!(reason, String))>, ErrorReport> {
     Ok(TableIterator::new(security::with_safe_search_path(policy::holds)?))
+}
+
+/// Takes over tables that pg_partman keeps: its configuration becomes a policy, and what differs is told.
+/// Nothing of pg_partman's is changed.
+///
+/// Arguments: parent, one table, by default all in part_config; timezone, in which periods begin, the
+/// session's by default, or UTC if the partitions are fit that; dry_run, true by default, only tells.
+/// Returns rows: would manage, managed, changed or exists; differs, one for each difference; to do, how to
+/// have pg_partman leave the table alone; refused, with the reason.
+/// Errors: 55000 pg_partman is not installed. Lock: none on the tables. Privilege: SELECT on part_config,
+/// and ownership of the tables.
+#[pg_extern]
+fn import_pg_partman(
+    parent: default!(Option<PgRelation>, "NULL"),
+    timezone: default!(Option<&str>, "NULL"),
+    dry_run: default!(bool, "true"),
+) -> Result<
+    TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
+    ErrorReport,
+> {
+    let only = parent.as_ref().map(PgRelation::oid);
+    drop(parent);
+    let rows = security::with_safe_search_path(|| super::import::import(only, timezone, dry_run))?;
+    Ok(TableIterator::new(rows))
 }

@@ -146,3 +146,50 @@ fn partition_health(
         )
     })))
 }
+
+/// Which tables would gain from being partitioned, by which column and how, and why.
+///
+/// Arguments: table_name, one table whatever its size; min_size in bytes, 10 GB by default.
+/// Returns one row for each table and its best key, the most urgent first: period; bytes; score; reasons,
+/// from its size, growth, the order its rows lie in, the deletes and predicates pg_stat_statements has seen,
+/// where it is installed; obstacles; next_sql, to see the steps. Only columns that say when are considered.
+/// Statistics are those the role may see: run ANALYZE first.
+/// Lock: none. Privilege: EXECUTE. Assigns no transaction id.
+#[pg_extern(stable)]
+#[allow(clippy::type_complexity)]
+fn advise_partitioning(
+    table_name: default!(Option<PgRelation>, "NULL"),
+    min_size: default!(i64, "10737418240"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(table_name, String),
+            name!(key_column, String),
+            name!(period, String),
+            name!(bytes, i64),
+            name!(score, i64),
+            name!(reasons, String),
+            name!(obstacles, Option<String>),
+            name!(next_sql, String),
+        ),
+    >,
+    ErrorReport,
+> {
+    let only = table_name.as_ref().map(PgRelation::oid);
+    drop(table_name);
+    let settings = [(c"DateStyle", c"ISO"), (c"TimeZone", c"UTC")];
+    let advice = security::with_safe_search_path(|| {
+        security::with_settings(&settings, || super::advise::advise(only, min_size))
+    })?;
+    Ok(TableIterator::new(advice.into_iter().map(|a| {
+        let next = format!(
+            "CALL architect.convert_to_partitioned({}, {}, '{}')",
+            pgrx::spi::quote_literal(&a.table),
+            pgrx::spi::quote_literal(&a.key),
+            a.every
+        );
+        let obstacles = (!a.obstacles.is_empty()).then(|| a.obstacles.join("; "));
+        (a.table, a.key, a.every, a.bytes, a.score, a.reasons.join("; "), obstacles, next)
+    })))
+}
