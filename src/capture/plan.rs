@@ -149,7 +149,7 @@ pub fn key_columns(
 impl Plan {
     /// Works out the plan of a relation; none where nothing records it. The trigger of a table that only
     /// the feed records says so: without the audit log's storage its rows are no less to be written.
-    fn of(relid: pg_sys::Oid, feed_only: bool) -> Result<Option<Self>> {
+    pub fn of(relid: pg_sys::Oid, feed_only: bool) -> Result<Option<Self>> {
         let audit =
             if feed_only && !Kind::Audit.storage_exists() { None } else { policy::find(Kind::Audit, relid)? };
         let feed = if Kind::Feed.storage_exists() { policy::find(Kind::Feed, relid)? } else { None };

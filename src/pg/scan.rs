@@ -18,6 +18,26 @@ impl View {
     }
 }
 
+impl View {
+    /// Runs `work` with this as the active snapshot: what SPI's read-only queries see.
+    pub fn during<R>(&self, work: impl FnOnce() -> R) -> R {
+        struct Pushed;
+        impl Drop for Pushed {
+            fn drop(&mut self) {
+                // After an error the abort of the (sub)transaction pops it.
+                if !std::thread::panicking() {
+                    // SAFETY: pops what was pushed below.
+                    unsafe { pg_sys::PopActiveSnapshot() }
+                }
+            }
+        }
+        // SAFETY: a registered snapshot.
+        unsafe { pg_sys::PushActiveSnapshot(self.snapshot) };
+        let _pushed = Pushed;
+        work()
+    }
+}
+
 impl Drop for View {
     fn drop(&mut self) {
         if !std::thread::panicking() {

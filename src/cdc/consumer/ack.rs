@@ -83,7 +83,7 @@ fn up_to(batches: &Batches, worker: &Worker, position: i64) -> Result<Option<i64
         (worker.events, worker.put_aside, worker.after) = (0, 0, worker.through);
         worker.snapshot = None;
     } else if let (Some(reading), Some(started)) = (&mut worker.snapshot, &batches.consumer.snapshot) {
-        reading.after = snapshot::key_at(started.position, reading, worker.after, position)?;
+        reading.after = snapshot::key_at(started.position, reading, worker.after, position, &batches.view)?;
         worker.events -= (position - worker.after) as i32;
         worker.after = position;
     } else {

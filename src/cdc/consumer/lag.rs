@@ -125,9 +125,10 @@ pub fn holder(horizon: &Horizon) -> Result<Option<String>> {
     }
     let gid = spi::read_one::<String>(
         "SELECT p.gid FROM pg_catalog.pg_locks AS l
-           JOIN pg_catalog.pg_prepared_xacts AS p
-             ON l.virtualtransaction = pg_catalog.concat('-1/', p.transaction::pg_catalog.text)
-          WHERE l.locktype = 'advisory' AND l.objsubid = $1
+           JOIN pg_catalog.pg_locks AS x
+             ON x.locktype = 'transactionid' AND x.pid IS NULL AND x.virtualtransaction = l.virtualtransaction
+           JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = x.transactionid
+          WHERE l.pid IS NULL AND l.locktype = 'advisory' AND l.objsubid = $1
             AND l.classid::pg_catalog.int8 = ($2 >> 32) AND l.objid::pg_catalog.int8 = ($2 & 4294967295)
           LIMIT 1",
         &[(position::CLASS as i16).into(), number.into()],

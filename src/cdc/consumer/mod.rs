@@ -9,7 +9,7 @@
 //! | `keys.rs` | pure: which events must not overtake each other |
 //! | `ack.rs` | acknowledging and refusing |
 //! | `dead_letter.rs` | events that could not be processed |
-//! | `snapshot.rs` | the rows that were there at the start |
+//! | `snapshot.rs`, `existing.rs` | the rows that were there at the start |
 //! | `horizon.rs` | how far the feed is decided |
 //! | `feed.rs` | reading the feed in order |
 //! | `relations.rs` | what an entry's relation is |
@@ -27,6 +27,7 @@ mod compose;
 mod dead_letter;
 mod delivery;
 mod documents;
+mod existing;
 mod feed;
 mod filter;
 mod horizon;

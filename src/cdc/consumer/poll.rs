@@ -143,7 +143,7 @@ impl<'a> Turn<'a> {
             Some(mine) => self.workers.swap_remove(mine),
             None => Worker::new(self.consumer.id, self.request.worker),
         };
-        if self.consumer.is_reading() {
+        if self.consumer.snapshot.is_some() {
             return self.read_snapshot(worker, sink);
         }
         self.compose(worker, sink)
@@ -174,9 +174,8 @@ impl<'a> Turn<'a> {
         };
         match (&batch.snapshot, &self.consumer.snapshot) {
             (Some(reading), Some(started)) => {
-                snapshot::read_again(started.position, reading, batch.after, attempt, &mut |e| {
-                    take(e, false)
-                })?
+                let again = &mut |row: &Delivery, _: &str| take(row, false);
+                snapshot::read_again(started.position, reading, batch.after, attempt, &self.view, again)?;
             }
             _ => {
                 each_event(&self.view, &Feed::open()?, &self.consumer, &batch, &self.aside, take)?;
@@ -247,7 +246,7 @@ impl<'a> Turn<'a> {
 
     /// The next rows of those that were there at the start; the changes begin once all are acknowledged.
     fn read_snapshot(&self, mut worker: Worker, sink: &mut dyn Sink) -> Result<Outcome> {
-        let Some(batch) = snapshot::next(&self.consumer, self.request.max, sink)? else {
+        let Some(batch) = snapshot::next(&self.consumer, self.request.max, &self.view, sink)? else {
             let busy = self.workers.iter().any(|other| other.events > 0 && other.snapshot.is_some());
             if busy {
                 return Ok(Outcome::Nothing);

@@ -74,14 +74,18 @@ fn read_all(storage: Option<pg_sys::Oid>) -> Result<HashMap<i32, Option<Rc<Relat
             table_name: text(5),
             partition: row.get::<String>(6).zip(row.get::<String>(7)),
             key_labels: key_columns.iter().map(|name| label(name)).collect(),
-            masked: if masked.is_empty() { Vec::new() } else { array(&masked) },
+            masked: array(&masked),
         };
         found.insert(row.get::<i32>(0).unwrap_or_default(), Some(Rc::new(relation)));
     });
     Ok(found)
 }
 
-fn array(names: &[String]) -> Vec<u8> {
+/// Names as a JSON array; nothing where there are none.
+pub fn array(names: &[String]) -> Vec<u8> {
+    if names.is_empty() {
+        return Vec::new();
+    }
     let labels: Vec<Vec<u8>> = names.iter().map(|name| label(name)).collect();
     [b"[", labels.join(&b","[..]).as_slice(), b"]"].concat()
 }

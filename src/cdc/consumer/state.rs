@@ -181,11 +181,6 @@ impl Consumer {
         }
         Ok(())
     }
-
-    /// Rows that were there at the start are still being given out or not all acknowledged.
-    pub fn is_reading(&self) -> bool {
-        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.table.is_some())
-    }
 }
 
 impl Worker {
