@@ -38,7 +38,10 @@ struct Writer {
     lsn: bool,
     timestamp: bool,
     pretty: bool,
-    source: Vec<u8>,
+    name: String,
+    /// What all envelopes have in common: made with the first one, as a replication client's decoder
+    /// starts outside any transaction, where the catalogue cannot be read.
+    source: Option<Vec<u8>>,
     line: Vec<u8>,
     indented: Vec<u8>,
 }
@@ -47,15 +50,14 @@ impl Plugin for WalFeed {
     fn start(options: &[(String, Option<String>)], features: &mut Features) -> Result<Self> {
         let options = Options::parse(options)?;
         features.streaming = options.streaming;
-        let database = session::database_name();
-        let source = event::source(options.name.as_deref().unwrap_or("postgresql").as_bytes(), &database);
         Ok(Self {
             writer: Writer {
                 format: options.format,
                 lsn: options.include_lsn,
                 timestamp: options.include_timestamp,
                 pretty: options.pretty,
-                source,
+                name: options.name.clone().unwrap_or_else(|| "postgresql".into()),
+                source: None,
                 line: Vec::new(),
                 indented: Vec::new(),
             },
@@ -333,7 +335,10 @@ impl Writer {
             Format::Native => event::native(event, body, &mut self.line),
             Format::Envelope => {
                 let now = event::milliseconds(session::clock());
-                event::envelope(event, &self.source, order, now, body, &mut self.line);
+                let name = self.name.as_bytes();
+                let source =
+                    self.source.get_or_insert_with(|| event::source(name, &session::database_name()));
+                event::envelope(event, source, order, now, body, &mut self.line);
             }
         }
     }
