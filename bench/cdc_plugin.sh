@@ -32,7 +32,7 @@ decode() { # NAME PLUGIN ROUND TARGET
   local slot=$1_$2_$3 key=$1.$2 pid client started peak shared
   started=$(date +%s%N)
   # shellcheck disable=SC2046
-  tool_on main pg_recvlogical -d postgres --slot="$slot" --start --no-loop -s 1 -F 0 $(options "$2") -f "$DBA_WORK/out" 2>/dev/null &
+  tool_on main pg_recvlogical -d postgres --slot="$slot" --start --no-loop -s 1 -F 0 $(options "$2") -f - >"$DBA_WORK/out" 2>/dev/null &
   client=$!
   wait_until "SELECT sent_lsn >= '$4' FROM pg_stat_replication WHERE pid = (SELECT active_pid FROM pg_replication_slots WHERE slot_name = '$slot')" 600
   elapsed[$key]=$(lesser $((($(date +%s%N) - started) / 1000)) "${elapsed[$key]:-}")
