@@ -5,7 +5,9 @@
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib/measure.sh"
 changes=${1:-1000000} rounds=${2:-3}
-plugins=(db_architect wal2json)
+# db_architect as it is, and with several lines in a message (option batch).
+plugins=(db_architect batched wal2json)
+plugin_of() { if [[ $1 == batched ]]; then echo db_architect; else echo "$1"; fi; }
 
 use_stage
 [[ -f $("$PG_CONFIG" --pkglibdir)/wal2json.so ]] || die "wal2json is not installed: apt-get install postgresql-$PG_MAJOR-wal2json"
@@ -19,12 +21,17 @@ slots() { # NAME: the slots of a workload, made before it so that all of them de
   local plugin round
   for plugin in "${plugins[@]}"; do
     for ((round = 0; round < rounds; round++)); do
-      sql "SELECT FROM pg_create_logical_replication_slot('$1_${plugin}_$round', '$plugin')"
+      sql "SELECT FROM pg_create_logical_replication_slot('$1_${plugin}_$round', '$(plugin_of "$plugin")')"
     done
   done
 }
 
-options() { if [[ $1 == wal2json ]]; then echo "-o format-version=2"; fi; }
+options() {
+  case $1 in
+    wal2json) echo "-o format-version=2" ;;
+    batched) echo "-o batch=65536" ;;
+  esac
+}
 
 declare -A cpu=() elapsed=() memory=() bytes=()
 lesser() { if [[ -z $2 ]] || (($1 < $2)); then echo "$1"; else echo "$2"; fi; }
@@ -61,8 +68,11 @@ workload() { # NAME ROWS SQL
     row "$1" "$plugin" "$(awk -v n="$2" -v t="${elapsed[$1.$plugin]}" 'BEGIN {printf "%d", n * 1e6 / t}')" \
       "$(awk -v n="$2" -v t="${cpu[$1.$plugin]}" 'BEGIN {printf "%.2f", t / n}')" "$((bytes[$1.$plugin] / 1000000))" "$((memory[$1.$plugin] / 1024))"
   done
-  printf '\n%s: %s times the rows/s of wal2json, %s of its memory\n\n' "$1" \
-    "$(quotient "${elapsed[$1.wal2json]}" "${elapsed[$1.db_architect]}")" "$(quotient "${memory[$1.db_architect]}" "${memory[$1.wal2json]}")"
+  for plugin in db_architect batched; do
+    printf '%s: %s has %s times the rows/s of wal2json, %s times as much by CPU, in %s of its memory\n' "$1" "$plugin" \
+      "$(quotient "${elapsed[$1.wal2json]}" "${elapsed[$1.$plugin]}")" "$(quotient "${cpu[$1.wal2json]}" "${cpu[$1.$plugin]}")" \
+      "$(quotient "${memory[$1.$plugin]}" "${memory[$1.wal2json]}")"
+  done
 }
 row() { printf '| %-8s | %-12s | %10s | %8s | %8s | %8s |\n' "$@"; }
 

@@ -38,8 +38,11 @@ pub enum Partitions {
 }
 
 const NAMES: &str = "tables, exclude-tables, operations, columns, exclude-columns, masks, messages, \
-                     include-transaction, include-lsn, include-timestamp, pretty, format, name, partitions, \
+                     include-transaction, include-lsn, include-timestamp, pretty, batch, format, name, partitions, \
                      streaming, origin";
+
+/// Most bytes of lines a message may be made of.
+const LARGEST_BATCH: usize = 16 << 20;
 
 const OPERATIONS: [Operation; 7] = [
     Operation::Insert,
@@ -66,6 +69,8 @@ pub struct Options {
     pub include_lsn: bool,
     pub include_timestamp: bool,
     pub pretty: bool,
+    /// Bytes of lines sent in one message to a replication client; 0: one line a message.
+    pub batch: usize,
     pub format: Format,
     /// Logical name of this server in the envelope.
     pub name: Option<String>,
@@ -89,6 +94,7 @@ impl Default for Options {
             include_lsn: true,
             include_timestamp: true,
             pretty: false,
+            batch: 0,
             format: Format::Native,
             name: None,
             partitions: Partitions::Leaf,
@@ -128,6 +134,13 @@ impl Options {
             "include-lsn" => self.include_lsn = boolean(name, value)?,
             "include-timestamp" => self.include_timestamp = boolean(name, value)?,
             "pretty" => self.pretty = boolean(name, value)?,
+            "batch" => {
+                self.batch =
+                    text().parse().ok().filter(|bytes| *bytes <= LARGEST_BATCH).ok_or_else(|| {
+                        invalid(name, text())
+                            .hint(format!("Write a number of bytes, at most {LARGEST_BATCH}."))
+                    })?;
+            }
             "streaming" => self.streaming = boolean(name, value)?,
             "name" => self.name = value.filter(|v| !v.is_empty()).map(str::to_owned),
             "format" => {

@@ -38,6 +38,9 @@ struct Writer {
     lsn: bool,
     timestamp: bool,
     pretty: bool,
+    /// Lines of a transaction are sent together once they have so many bytes; 0: each by itself.
+    batch: usize,
+    pending: Vec<u8>,
     name: String,
     /// What all envelopes have in common: made with the first one, as a replication client's decoder
     /// starts outside any transaction, where the catalogue cannot be read.
@@ -56,6 +59,8 @@ impl Plugin for WalFeed {
                 lsn: options.include_lsn,
                 timestamp: options.include_timestamp,
                 pretty: options.pretty,
+                batch: options.batch,
+                pending: Vec::new(),
                 name: options.name.clone().unwrap_or_else(|| "postgresql".into()),
                 source: None,
                 line: Vec::new(),
@@ -119,6 +124,9 @@ impl Plugin for WalFeed {
             }
             Boundary::CommitPrepared => self.writer.mark("commit_prepared", transaction, None, lsn, sink),
             Boundary::RollbackPrepared => self.writer.mark("rollback_prepared", transaction, None, lsn, sink),
+        }
+        if !matches!(boundary, Boundary::Begin | Boundary::BeginPrepare | Boundary::StreamStart) {
+            self.writer.flush(sink);
         }
     }
 
@@ -257,6 +265,7 @@ impl Plugin for WalFeed {
         };
         let Some(transaction) = transaction else {
             self.writer.event(&event, None, &mut said, sink);
+            self.writer.flush(sink);
             return;
         };
         let known = self.transactions.get(transaction);
@@ -357,12 +366,40 @@ impl Writer {
                     .filter(|byte| matches!(byte, b'\n' | b'\r'))
                     .for_each(|byte| *byte = b' ');
             }
-            sink.line(&self.line);
+            self.pass_on(sink);
         }
         for buffer in [&mut self.line, &mut self.indented] {
             if buffer.capacity() > KEEP {
                 *buffer = Vec::new();
             }
+        }
+    }
+
+    /// Sends the line, or keeps it with others of its transaction. Through SQL each line is a row.
+    #[inline]
+    fn pass_on(&mut self, sink: &mut Sink) {
+        if self.batch == 0 || !sink.is_stream() {
+            sink.line(&self.line);
+            return;
+        }
+        if self.pending.len() + self.line.len() >= self.batch {
+            self.flush(sink);
+        }
+        if self.line.len() >= self.batch {
+            sink.line(&self.line);
+            return;
+        }
+        if !self.pending.is_empty() {
+            self.pending.push(b'\n');
+        }
+        self.pending.extend_from_slice(&self.line);
+    }
+
+    /// Sends what is kept: at the end of every transaction and block.
+    fn flush(&mut self, sink: &mut Sink) {
+        if !self.pending.is_empty() {
+            sink.line(&self.pending);
+            self.pending.clear();
         }
     }
 

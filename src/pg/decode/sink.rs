@@ -30,6 +30,14 @@ impl Sink {
         }
     }
 
+    /// Whether lines go straight to a replication client, not through SQL: SQL functions keep their state
+    /// in the writer's private pointer, a walsender does not.
+    #[inline]
+    pub fn is_stream(&self) -> bool {
+        // SAFETY: the context of the running callback.
+        unsafe { (*self.context).output_writer_private.is_null() }
+    }
+
     /// Notes that a change was left out.
     #[inline]
     pub fn nothing(&mut self) {
@@ -57,14 +65,11 @@ impl Sink {
     /// The line as UTF-8, JSON's encoding, where it goes straight to a replication client of a database
     /// in another one; through SQL it is text like any other and converted as such.
     fn converted(&self, line: &[u8]) -> Option<Vec<u8>> {
-        // SAFETY: a backend-local variable, and the context of the running callback; SQL functions keep
-        // their state in the writer's private pointer, a walsender does not.
-        let needed = unsafe {
-            let encoding = pg_sys::GetDatabaseEncoding();
-            encoding != pg_sys::pg_enc::PG_UTF8 as i32
-                && encoding != pg_sys::pg_enc::PG_SQL_ASCII as i32
-                && (*self.context).output_writer_private.is_null()
-        };
+        // SAFETY: reads backend-local state.
+        let encoding = unsafe { unguarded::GetDatabaseEncoding() };
+        let needed = encoding != pg_sys::pg_enc::PG_UTF8 as i32
+            && encoding != pg_sys::pg_enc::PG_SQL_ASCII as i32
+            && self.is_stream();
         if !needed || line.is_ascii() {
             return None;
         }

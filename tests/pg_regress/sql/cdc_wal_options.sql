@@ -19,6 +19,7 @@ SELECT wal('tables', 'a.b,');
 SELECT wal('tables', 'a.b; DROP TABLE x');
 SELECT wal('masks', 'a.b.c=rot13');
 SELECT wal('pretty', 'perhaps');
+SELECT wal('batch', '1e3');
 SELECT wal('origin', 'elsewhere');
 SELECT wal('pretty', '1', 'pretty', '1');
 
