@@ -117,6 +117,12 @@ detail; and one with the number of rows. If any rule is refused nothing is maske
 Errors: 42501 not the owner; 55000 nothing is declared; 22023 invalid rules; what constraints of the table
 refuse, without values. Lock: ROW EXCLUSIVE and row locks; ACCESS EXCLUSIVE where a foreign key within the
 table is masked on both sides. Privilege: ownership of the table.';
+COMMENT ON ROUTINE architect.approve_request IS
+'Approves an erasure: the plan with this hash, for this request. Where four eyes are required another role must have
+done so before erase_subject does anything.
+
+Arguments: request_id; plan_hash, from plan_erasure. Errors: 42704 no such open request.
+Lock: the request. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.architect_version IS
 'The version of the loaded library, as in db_architect.control.';
 COMMENT ON ROUTINE architect.audit_as_of IS
@@ -211,6 +217,11 @@ disk: whether it is read and by which pid; lag_bytes, WAL its consumer has not c
 retained_bytes, WAL kept for it; wal_status and safe_wal_size as in pg_replication_slots (bytes until
 WAL it needs may go); max_keep_bytes, max_slot_wal_keep_size, null without a limit; and advice.
 Lock: none. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.close_request IS
+'Ends a request that erase_subject does not end: done, or refused with the reason.
+
+Arguments: request_id; status: done or refused; refusal_reason, with refused.
+Errors: 22023 invalid status, or no reason; 42704 no such open request. Lock: the request. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.consumer_lag IS
 'How far each consumer is behind, and why.
 
@@ -246,6 +257,17 @@ DETAIL; 23514 rows lie outside; 55P03 a lock was not to be had by the deadline; 
 Lock: ACCESS EXCLUSIVE on the table for a moment when the constraint is added and for the exchange,
 which reads no row; on tables with foreign keys to it then too. Scans run under SHARE UPDATE EXCLUSIVE.
 Privilege: ownership of the table, and of what has to be made anew.';
+COMMENT ON ROUTINE architect.coverage IS
+'What reaches persons and nobody has decided about: foreign keys, columns that can hold text in tables of theirs,
+declarations whose tables or columns are gone; and, as warnings, references that no index serves.
+
+Arguments: subject_type (null: all). Returns one row for each.
+Errors: 42704 no such subject type. Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.coverage_assert IS
+'Fails where coverage() finds a gap: for a test that runs with each change of the schema.
+
+Arguments: subject_type (null: all). Errors: 55000 with what nobody has decided about; 42704 no such subject type.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.create_consumer IS
 'Makes a named consumer of the change feed: a position in it that moves on as events are acknowledged.
 
@@ -568,6 +590,12 @@ Each statement runs as the owner of its table in a restricted context; messages 
 Returns the plan''s rows with the number of rows affected, what was taken out of logs, and the request''s number.
 Errors: 22023 no expected_plan; 55000 the plan has changed, or something stands in the way; 42501 four eyes.
 Lock: ROW EXCLUSIVE on the tables, and the person''s rows. Privilege: the rights of the tables'' owners.';
+COMMENT ON ROUTINE architect.erasure_certificate IS
+'What was done about an erasure, without personal data: steps and counts from the deletion log, what is retained and
+until when, what the last verify_erasure found, and the hash that the deletion log ends with.
+
+Arguments: request_id. Errors: 42704 no such request; 55000 nothing was erased for it.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.explain_with_indexes IS
 'EXPLAIN of a query as things are and as they would be with other indexes, which are not created or
 dropped.
@@ -583,6 +611,26 @@ an index; 42501 no privilege on a table; what PostgreSQL itself says of a wrong 
 Lock: ACCESS SHARE on the tables of the query and of the indexes (ROW EXCLUSIVE on a table the query
 would change) until the transaction ends. Nothing is executed or written, no transaction id assigned;
 works on a standby. Privilege: what the query needs.';
+COMMENT ON ROUTINE architect.export_subject IS
+'What the database holds of a person, as JSON: the rows that erasing accounts for.
+
+Arguments: subject_type and key as for plan_erasure; scope: access (everything, GDPR Art. 15) or portability (what
+the person provided by consent or for a contract, Art. 20: columns declared with that legal basis, in the
+person''s own rows); redact_third_parties, whether what rows say of other persons is left out; allow_scans.
+Returns one document: tables with their rows in the order of their keys. Nothing in it depends on when it is made.
+Errors: as plan_erasure; 22023 invalid scope; 55000 something cannot be read.
+Lock: ACCESS SHARE on the tables. Privilege: the rights of the tables'' owners, as whom they are read.';
+COMMENT ON ROUTINE architect.export_tombstones IS
+'Tombstones with the secret they were made with, to be kept outside the database and its backups: restoring a backup
+loses those made since.
+
+Who has this document can find out whether a key he guesses was erased: keep it as safe as a backup.
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.extend_request IS
+'Gives a request two months more (Art. 12(3)), once, with the reason the person was told.
+
+Arguments: request_id; because. Errors: 42704 no such open request, or it was extended before.
+Lock: the request. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.grant_access IS
 'Lets a role use db_architect.
 
@@ -614,6 +662,11 @@ Arguments: node_name, what the standby is called, the same each time; figures, t
 statistics_figures() on the standby.
 Returns one row as take_snapshot(), none where figures of that time or later are there already.
 Errors: 22023 figures of another cluster or database, or of a server that is not a standby.
+Lock: none. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.import_tombstones IS
+'Adds tombstones that export_tombstones returned, after a restore; then call reapply_tombstones.
+
+Returns how many are new. Errors: 22023 another document; 55000 they are of another database.
 Lock: none. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.index_bloat IS
 'Btree indexes that are larger than they would be if they were built now.
@@ -676,6 +729,10 @@ A table is (distinct) l-diverse for these columns where nothing is returned (Mac
 Arguments: table_name; columns as for k_anonymity; sensitive, the column whose values must vary; l.
 Returns one row for each class below l: class, rows, distinct_values.
 Errors, lock and privilege: as k_anonymity.';
+COMMENT ON ROUTINE architect.lift_hold IS
+'Takes back place_hold.
+
+Arguments: hold_id. Errors: 42704 no such hold. Lock: the hold. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.maintain_partitions IS
 'Does for every managed table what its policy says: makes partitions ahead, retires those past keeping,
 finishes interrupted detaches, gathers the parent''s planner statistics. To be called by a scheduler,
@@ -777,6 +834,13 @@ COMMENT ON ROUTINE architect.note_updated_at_ddl IS
 'Event trigger function behind architect_updated_at_ddl: writes a renamed column''s new name into the
 trigger that keeps it, and warns of a trigger that would fire after it. What fails is a warning, never
 an error of the command.';
+COMMENT ON ROUTINE architect.open_request IS
+'Notes what a person asked for. It is due a month after it was received (GDPR Art. 12(3)).
+
+Arguments: kind: access, erase, restrict, rectify, portability or object; subject_type and key as for plan_erasure
+(kept as a hash); received_at (null: now).
+Returns the request''s number. Errors: 22023 invalid kind or key; 42704 no such subject type.
+Lock: none. Privilege: EXECUTE, and the rights of the owner of the person''s table.';
 COMMENT ON ROUTINE architect.partition_health IS
 'What is wrong with partitioned tables, or will be, and what to do about it.
 
@@ -824,6 +888,13 @@ COMMENT ON ROUTINE architect.partition_progress IS
 
 Returns one row each: kind, table as it was called, phase, rows done of how many (an estimate), when it
 began, moved on last and ended, and how. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.place_hold IS
+'Keeps a person, or the rows of a table, from being erased: a claim, an investigation (Art. 17(3)(e), 18).
+
+Arguments: reason; subject_type and key of a person, or table_name; hold_until (null: until it is lifted);
+legal_reference. A hold on a person blocks erasing it; one on a table keeps the rows as they are.
+Returns the hold''s number. Errors: 22023 neither or both of person and table; 42704 no such subject type.
+Lock: none. Privilege: EXECUTE, and the rights of the table''s owner.';
 COMMENT ON ROUTINE architect.plan_erasure IS
 'What erasing a person would do, step by step, without doing it.
 
@@ -879,6 +950,11 @@ COMMENT ON ROUTINE architect.privacy_edges IS
 
 Arguments: subject_type (null: all). Returns one row for each edge.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
+COMMENT ON ROUTINE architect.privacy_requests IS
+'What persons asked for, the most urgent first.
+
+Arguments: overdue_only, whether only requests past their date are shown.
+Returns one row for each request. Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.privacy_subjects IS
 'The kinds of persons that were declared.
 
@@ -896,6 +972,14 @@ Errors: 25001 inside a transaction block or a function; 55000 rows on both sides
 42P07 the new name is taken; 23514 rows without a key; 42501 not the owner.
 Lock: ACCESS EXCLUSIVE on table and default partition for a moment; SHARE UPDATE EXCLUSIVE on the
 default partition while it is read. Privilege: ownership of the table.';
+COMMENT ON ROUTINE architect.reapply_tombstones IS
+'Erases again whoever was erased before and is there: after an older backup was restored.
+
+Arguments: dry_run, true unless told otherwise.
+Returns one row for each person found, without saying who: to be erased, erased, or blocked with the reason. A person
+some of whose rows are retained is found each time; erasing it again changes nothing.
+Errors: 42501 not the owner of the persons'' table. Lock: reads every row of the persons'' tables; as erase_subject.
+Privilege: the rights of the tables'' owners.';
 COMMENT ON ROUTINE architect.redundant_indexes IS
 'Indexes that another index of the same table makes redundant.
 
@@ -941,6 +1025,21 @@ Errors: 25001 inside a transaction block or a function; 42501 not the owner; 220
 keep. Lock: SHARE UPDATE EXCLUSIVE on the parent (ACCESS EXCLUSIVE, waited for 200 ms at a time, where
 there is a default partition); ACCESS EXCLUSIVE on each partition once it is detached. Privilege:
 ownership of the parent.';
+COMMENT ON ROUTINE architect.retention_due IS
+'Values that need not be retained any more and are still there: what retention_run would do.
+
+Returns one row for each declared column with retention and retention_from: the action (mask, or delete where the
+column''s action is delete_row) and the number of rows past their time.
+Errors: 55000 what was declared is not there any more. Lock: ACCESS SHARE on the tables, which are read.
+Privilege: the rights of the tables'' owners.';
+COMMENT ON ROUTINE architect.retention_run IS
+'Masks or deletes what need not be retained any more, in batches that commit; to be called by a scheduler.
+
+Arguments: dry_run, true unless told otherwise: only says what it would do. What is done is in data_deletion_log.
+Errors: 25001 inside a transaction block or a function. What fails for one column is a WARNING and does not stop
+the others.
+Lock: ROW EXCLUSIVE on the tables; rows locked by others are left to the next run.
+Privilege: EXECUTE, and the rights of the tables'' owners.';
 COMMENT ON ROUTINE architect.retry_dead_letter IS
 'Hands dead letters out again.
 
@@ -974,6 +1073,11 @@ COMMENT ON ROUTINE architect.revoke_access IS
 Returns one row for each privilege revoked.
 Errors: 42704 no such role; 42501 not allowed to revoke.
 Lock: none. Privilege: of the extension''s owner, or a superuser.';
+COMMENT ON ROUTINE architect.ropa IS
+'The record of processing activities (GDPR Art. 30) as far as it follows from what was declared: for each purpose
+the kinds of persons, categories of data, legal basis, recipients and time limits.
+
+Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.rotate_key IS
 'Renews keys.
 
@@ -1032,6 +1136,11 @@ Arguments: segment_bytes, how large the table may get (64 kB at least; null leav
 default; segment_age, how old, one hour by default; keep_unread, a day by default.
 Returns one row: changed or exists. Nothing is let go before the next run_maintenance() or
 acknowledgement. Errors: 22023 invalid value. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.set_privacy_rules IS
+'House rules: whether erasing needs another role''s approval, and how long backups are kept.
+
+Arguments: four_eyes, backup_retention (null: as it is). Each change is kept in privacy_decisions().
+Errors: 55000 nothing was declared yet. Lock: none. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.set_wal_context IS
 'Writes into the WAL who acts and for which request, as the settings architect.actor,
 architect.correlation_id and architect.context say: readers of the WAL feed get it with every later
@@ -1172,4 +1281,16 @@ COMMENT ON ROUTINE architect.verify_deletion_log IS
 Arguments: expected_hash, a hash kept elsewhere that must be in the chain.
 Returns one row for each finding, and a summary: ok or failed, with the number of entries and the last hash.
 Lock: none. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.verify_erasure IS
+'Where the values that identified an erased person still are: every text, json, number, array, bytea and tsvector
+column of every table and materialized view, our logs among them, planner statistics, large objects, statement
+texts; and what ages out: dead rows, write-ahead log, replication slots, backups.
+
+Arguments: request_id, as erase_subject returned it. The values are not known any more, only hashes of them: every
+word and run of words is hashed and compared. What is spelled or cut differently is not found.
+Returns one row for each place: status clear, present, retained (with reason), pending (until something overwrites
+it), not searched or outside; how to clear it; and the earliest time it is gone, where that is known. The result
+is kept with the request, for its certificate.
+Errors: 42704 no such request. Lock: ACCESS SHARE on one table after the other; reads everything.
+Privilege: the rights of the tables'' owners; tables of others are not searched.';
 -- END generated comments

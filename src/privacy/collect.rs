@@ -57,8 +57,6 @@ pub struct Mention {
 pub struct Collection {
     pub nodes: Vec<Node>,
     pub mentions: Vec<Mention>,
-    /// Whether the person's own row is there.
-    pub found: bool,
 }
 
 pub struct Options<'a> {
@@ -78,8 +76,8 @@ pub fn collect(graph: &Graph, options: &Options) -> Result<Collection> {
         let mut search = Search::new(graph, options, &shared);
         match search.all() {
             Ok(()) => {
-                let Search { nodes, mentions, found, .. } = search;
-                return Ok(Collection { nodes, mentions, found });
+                let Search { nodes, mentions, .. } = search;
+                return Ok(Collection { nodes, mentions });
             }
             Err(Stop::Shared(table, key)) => {
                 shared.insert((table, key));
@@ -106,7 +104,6 @@ struct Search<'a> {
     shared: &'a HashSet<(usize, Texts)>,
     nodes: Vec<Node>,
     mentions: Vec<Mention>,
-    found: bool,
     /// Tables with rows not followed yet, and from which row on.
     queue: Vec<(usize, usize)>,
 }
@@ -115,15 +112,7 @@ impl<'a> Search<'a> {
     fn new(graph: &'a Graph, options: &'a Options<'a>, shared: &'a HashSet<(usize, Texts)>) -> Self {
         let nodes =
             (0..graph.tables.len()).map(|table| Node { wanted: wanted(graph, table), ..Node::default() });
-        Self {
-            graph,
-            options,
-            shared,
-            nodes: nodes.collect(),
-            mentions: Vec::new(),
-            found: false,
-            queue: Vec::new(),
-        }
+        Self { graph, options, shared, nodes: nodes.collect(), mentions: Vec::new(), queue: Vec::new() }
     }
 
     fn all(&mut self) -> std::result::Result<(), Stop> {
@@ -149,7 +138,6 @@ impl<'a> Search<'a> {
         }
         let class = if graph.subject.on_erase == "mask" { Class::Masked } else { Class::Own };
         let rows = self.select(0, &conditions.join(" AND "), None, values)?;
-        self.found = !rows.is_empty();
         if rows.is_empty() {
             // Gone already: what refers to its key without a foreign key may still be there.
             let of_key = |name: &String| {

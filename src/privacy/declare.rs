@@ -44,6 +44,11 @@ pub struct EdgeDeclaration {
     pub direction: String,
 }
 
+/// A subject's table, for a reader.
+pub fn name_of(subject: &super::catalogue::Subject) -> String {
+    lookup::qualify(&subject.schema, &subject.table)
+}
+
 fn one_of(argument: &str, value: &str, valid: &[&str]) -> Result<()> {
     if valid.contains(&value) {
         return Ok(());

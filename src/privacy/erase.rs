@@ -107,7 +107,16 @@ pub fn carry_out(plan: Plan, request: &request::Request) -> Result<Outcome> {
 fn identity_values(plan: &Plan) -> Vec<String> {
     let Some(node) = plan.collection.nodes.first() else { return Vec::new() };
     let Some(row) = node.rows.first().filter(|row| !row.key.is_empty()) else { return Vec::new() };
-    node.pick(row, &plan.graph.subject.identity).into_iter().flatten().collect()
+    let root = &plan.graph.tables[0];
+    let columns = &plan.graph.subject.identity;
+    // What erasing has put there before identifies nobody.
+    let replaced = |column: &String, value: &String| {
+        value == "erased"
+            || value.starts_with("erased-")
+            || root.declared.iter().any(|d| d.column == *column && d.params["value"].as_str() == Some(value))
+    };
+    let values = node.pick(row, columns).into_iter().zip(columns);
+    values.filter_map(|(value, column)| value.filter(|value| !replaced(column, value))).collect()
 }
 
 fn run_steps(plan: &Plan) -> Result<Vec<u64>> {

@@ -75,10 +75,6 @@ impl Link {
         let (to, from) = (side(self.to, &self.to_columns), side(self.from, &self.from_columns));
         if self.referring { format!("{to}{path} -> {from}") } else { format!("{from} -> {to}") }
     }
-
-    pub fn leads_on(&self) -> bool {
-        matches!(self.ownership, Ownership::Owned | Ownership::CoOwned)
-    }
 }
 
 #[derive(Debug, Clone)]

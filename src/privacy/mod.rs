@@ -6,19 +6,29 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `action.rs` | pure: the closed set of actions and their parameters |
-//! | `secret.rs` | pure: HMAC, by which keys are kept without being kept |
 //! | `catalogue.rs` | what was declared, read and resolved |
 //! | `declare.rs`, `declare_api.rs` | declaring, with a history of who decided what |
+//! | `table.rs`, `graph.rs`, `order.rs` | tables, how they hang together, in which order they are emptied |
+//! | `collect.rs` | a person's rows, found along the graph |
+//! | `plan.rs`, `holds.rs` | what erasing comes to, step by step; what stands in the way |
+//! | `replace.rs`, `sql.rs` | pure: what takes a value's place; pieces of SQL |
+//! | `owner.rs` | statements on somebody's table, as its owner, that say nothing when they fail |
+//! | `erase.rs`, `erase_api.rs` | carrying a plan out |
+//! | `deletion_log.rs` | what was erased: a chain of hashes |
+//! | `identity.rs`, `secret.rs` | pure: values and keys known by their HMACs only |
+//! | `verify.rs`, `residue.rs` | where erased values still are |
+//! | `export.rs`, `coverage.rs`, `prove_api.rs` | a person's data for the person; what nobody has decided; proofs |
+//! | `request.rs`, `request_api.rs` | requests, holds, house rules |
+//! | `retention.rs`, `tombstone.rs`, `retention_api.rs` | what is past its time; erasing again after a restore |
 //! | `discover/` | finding columns that hold personal data |
 //! | `mask/` | static masking, masked views, k-anonymity |
 //! | `crypt/` | encryption of values under a key for each person |
 //! | `storage.rs` | the tables, made on first use and owned by the extension's owner |
 
-#![allow(dead_code)]
-
 mod action;
 mod catalogue;
 mod collect;
+mod coverage;
 mod crypt;
 mod declare;
 mod declare_api;
@@ -26,6 +36,7 @@ mod deletion_log;
 mod discover;
 mod erase;
 mod erase_api;
+mod export;
 mod graph;
 mod holds;
 mod identity;
@@ -33,9 +44,16 @@ mod mask;
 mod order;
 mod owner;
 mod plan;
+mod prove_api;
 mod replace;
 mod request;
+mod request_api;
+mod residue;
+mod retention;
+mod retention_api;
 mod secret;
 mod sql;
 mod storage;
 mod table;
+mod tombstone;
+mod verify;

@@ -8,7 +8,7 @@ use super::secret::Secret;
 use super::{catalogue, storage};
 use crate::error::{Error, Result};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
@@ -107,14 +107,26 @@ pub fn key_of(subject: &catalogue::Subject, key: &Value) -> Result<Vec<String>> 
     })
 }
 
-pub fn make(subject_type: &str, key: &Value, wishes: &Wishes) -> Result<Plan> {
+/// A person as the database knows them.
+pub struct Person {
+    pub graph: Graph,
+    pub key: Vec<String>,
+    pub hmac: Vec<u8>,
+}
+
+pub fn person(subject_type: &str, key: &Value) -> Result<Person> {
     storage::require()?;
     let graph = Graph::of(subject_type)?;
-    let key = key_of(&graph.subject, key)?;
-    let secret = storage::secret()?;
     // As the key column's type writes it: '007' and 7 are one person.
-    let key = canonical(&graph, &key)?;
-    let key_hmac = secret.key(subject_type, &key);
+    let key = canonical(&graph, &key_of(&graph.subject, key)?)?;
+    let hmac = storage::secret()?.key(subject_type, &key);
+    Ok(Person { graph, key, hmac })
+}
+
+pub fn make(subject_type: &str, key: &Value, wishes: &Wishes) -> Result<Plan> {
+    storage::require()?;
+    let Person { graph, key, hmac: key_hmac } = person(subject_type, key)?;
+    let secret = storage::secret()?;
     let mut blocked = obstacles(&graph, wishes);
     let mut held = HashSet::new();
     if !wishes.ignore_holds {
@@ -123,7 +135,7 @@ pub fn make(subject_type: &str, key: &Value, wishes: &Wishes) -> Result<Plan> {
         held = tables;
     }
     let mut plan = Plan {
-        collection: Collection { nodes: Vec::new(), mentions: Vec::new(), found: false },
+        collection: Collection { nodes: Vec::new(), mentions: Vec::new() },
         graph,
         steps: Vec::new(),
         key,
@@ -502,7 +514,7 @@ impl Plan {
 }
 
 /// Left over where a row turned out to be another's.
-fn ghost(row: &Row) -> bool {
+pub fn ghost(row: &Row) -> bool {
     row.class == Class::Touched && row.links.is_empty()
 }
 
@@ -564,16 +576,4 @@ impl collect::Node {
             })
             .collect()
     }
-}
-
-/// Rows of each table, for what is done with all of them.
-pub fn keys_of(plan: &Plan) -> HashMap<usize, Vec<&Row>> {
-    plan.collection
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(table, node)| {
-            (table, node.rows.iter().filter(|row| !row.key.is_empty() && !ghost(row)).collect())
-        })
-        .collect()
 }

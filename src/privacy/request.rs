@@ -17,7 +17,6 @@ pub struct Request {
     pub status: String,
     pub approved_plan: Option<String>,
     pub approved_by: Option<String>,
-    pub plan_hash: Option<String>,
     pub erased_at: Option<TimestampWithTimeZone>,
     pub identities: Vec<(String, i32)>,
     pub retained: serde_json::Value,
@@ -28,13 +27,13 @@ pub fn find(request_id: i64) -> Result<Request> {
     storage::require()?;
     let found = security::as_extension_owner(|| {
         spi::read_now(
-            "SELECT r.request_id, r.kind, r.subject_type, r.key_hmac, r.status, r.approved_plan, r.approved_by, r.plan_hash,
+            "SELECT r.request_id, r.kind, r.subject_type, r.key_hmac, r.status, r.approved_plan, r.approved_by,
                     r.erased_at, r.identity_hmacs, r.identity_words, r.retained, r.verification
                FROM architect.privacy_request AS r WHERE r.request_id OPERATOR(pg_catalog.=) $1",
             &[request_id.into()],
             |row| {
-                let hmacs: Vec<String> = row.get(10)?.unwrap_or_default();
-                let words: Vec<i32> = row.get(11)?.unwrap_or_default();
+                let hmacs: Vec<String> = row.get(9)?.unwrap_or_default();
+                let words: Vec<i32> = row.get(10)?.unwrap_or_default();
                 Ok(Request {
                     request_id,
                     kind: row.get(2)?.unwrap_or_default(),
@@ -43,11 +42,10 @@ pub fn find(request_id: i64) -> Result<Request> {
                     status: row.get(5)?.unwrap_or_default(),
                     approved_plan: row.get(6)?,
                     approved_by: row.get(7)?,
-                    plan_hash: row.get(8)?,
-                    erased_at: row.get(9)?,
+                    erased_at: row.get(8)?,
                     identities: hmacs.into_iter().zip(words).collect(),
-                    retained: row.get::<JsonB>(12)?.map_or(serde_json::Value::Null, |json| json.0),
-                    verification: row.get::<JsonB>(13)?.map(|json| json.0),
+                    retained: row.get::<JsonB>(11)?.map_or(serde_json::Value::Null, |json| json.0),
+                    verification: row.get::<JsonB>(12)?.map(|json| json.0),
                 })
             },
         )
@@ -143,4 +141,17 @@ pub fn done(
         )?;
         Ok(())
     })
+}
+
+/// Keeps what a verification found, for the certificate.
+pub fn verified(request_id: i64, places: Vec<serde_json::Value>) -> Result<()> {
+    security::as_extension_owner(|| {
+        spi::run(
+            "UPDATE architect.privacy_request
+                SET verification = pg_catalog.jsonb_build_object('verified_at', pg_catalog.clock_timestamp(), 'places', $2)
+              WHERE request_id OPERATOR(pg_catalog.=) $1",
+            &[request_id.into(), JsonB(serde_json::Value::Array(places)).into()],
+        )
+    })?;
+    Ok(())
 }

@@ -1,0 +1,167 @@
+//! Where the values that identified a person still are. Only their HMACs are known by now: every word of every
+//! text is hashed and compared.
+
+use super::identity::Seeker;
+use super::request::Request;
+use super::table::{self, Kind, Table};
+use super::{owner, residue, storage};
+use crate::error::Result;
+use crate::pg::batches::Cursor;
+use crate::pg::spi;
+use pgrx::pg_sys;
+use serde_json::Value;
+
+/// A place, and whether the values are there.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub place: String,
+    /// clear, present, retained, pending (gone once something ages out), not searched, outside.
+    pub status: &'static str,
+    pub detail: String,
+    pub how_to_clear: Option<String>,
+    pub earliest: Option<String>,
+}
+
+impl Place {
+    pub fn new(place: impl Into<String>, status: &'static str, detail: impl Into<String>) -> Self {
+        Self { place: place.into(), status, detail: detail.into(), how_to_clear: None, earliest: None }
+    }
+
+    pub fn clear_by(mut self, how: impl Into<String>) -> Self {
+        self.how_to_clear = Some(how.into());
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::json!({
+            "place": self.place,
+            "status": self.status,
+            "detail": self.detail,
+            "how_to_clear": self.how_to_clear,
+            "earliest": self.earliest,
+        })
+    }
+}
+
+pub fn verify(request: &Request) -> Result<Vec<Place>> {
+    let seeker = Seeker::new(storage::secret()?, &request.identities);
+    let mut places = Vec::new();
+    if seeker.is_idle() {
+        places.push(
+            Place::new(
+                "tables",
+                "not searched",
+                "no identifying values of the person were known when it was erased",
+            )
+            .clear_by("declare_subject(identity_columns => ...) before erasing"),
+        );
+    } else {
+        let relations = relations()?;
+        let mut searched = 0;
+        let before = places.len();
+        for (relid, materialized) in relations {
+            for table in table::load(&[relid], &[])? {
+                searched += 1;
+                places.extend(search(&table, materialized, &seeker, request));
+            }
+        }
+        if places.len() == before {
+            places.push(Place::new("tables", "clear", format!("{searched} tables and materialized views")));
+        }
+        places.extend(residue::statistics(&seeker)?);
+        places.extend(residue::large_objects(&seeker)?);
+        places.extend(residue::statements(&seeker)?);
+    }
+    places.extend(residue::aging(request)?);
+    places.extend(residue::outside(request)?);
+    Ok(places)
+}
+
+/// Every table and materialized view, partitions as part of their tables.
+fn relations() -> Result<Vec<(pg_sys::Oid, bool)>> {
+    let rows = spi::read_now(
+        "SELECT c.oid, c.relkind OPERATOR(pg_catalog.=) 'm'
+           FROM pg_catalog.pg_class AS c
+           JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+          WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,m}'::\"char\"[]) AND NOT c.relispartition
+            AND c.relpersistence OPERATOR(pg_catalog.<>) 't'
+            AND n.nspname OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.name[])
+          ORDER BY n.nspname, c.relname",
+        &[],
+        |row| Ok((row.get::<pg_sys::Oid>(1)?, row.get::<bool>(2)?)),
+    )?;
+    Ok(rows.into_iter().filter_map(|(oid, materialized)| oid.zip(materialized)).collect())
+}
+
+fn search(table: &Table, materialized: bool, seeker: &Seeker, request: &Request) -> Vec<Place> {
+    let columns: Vec<&table::Column> = table
+        .columns
+        .iter()
+        .filter(|column| !matches!(column.kind, Kind::Bool | Kind::Date | Kind::Timestamp | Kind::Uuid))
+        .collect();
+    if columns.is_empty() {
+        return Vec::new();
+    }
+    let unread = |why: &str| {
+        vec![
+            Place::new(table.qualified.clone(), "not searched", why)
+                .clear_by("call this as the table's owner or a superuser"),
+        ]
+    };
+    if !table.may_act() {
+        return unread("its owner's rights are needed");
+    }
+    if table.hides_rows {
+        return unread("row-level security is forced on its owner");
+    }
+    let selected: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            let own = super::sql::of("t", column.name());
+            match column.kind {
+                Kind::Bytes => format!("pg_catalog.encode({own}::pg_catalog.bytea, 'escape')"),
+                _ => format!("{own}::pg_catalog.text"),
+            }
+        })
+        .collect();
+    let query = format!("SELECT {} FROM {} AS t", selected.join(", "), table.qualified);
+    let mut found = vec![0u64; columns.len()];
+    let outcome = owner::within(table.owner, &table.qualified, || {
+        Cursor::open(&query, &[])?.each(|row| {
+            for (i, count) in found.iter_mut().enumerate() {
+                *count += u64::from(row.text(i).is_some_and(|text| seeker.finds(&text)));
+            }
+            Ok(())
+        })
+    });
+    if let Err(error) = outcome {
+        return unread(error.message());
+    }
+    columns
+        .iter()
+        .zip(found)
+        .filter(|(_, count)| *count > 0)
+        .map(|(column, count)| {
+            let place = format!("{}.{}", table.qualified, super::sql::identifier(column.name()));
+            let rows = if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
+            match retained(request, &table.qualified) {
+                Some((reason, until)) => Place {
+                    earliest: until,
+                    ..Place::new(place, "retained", format!("{rows}: {reason}"))
+                        .clear_by("CALL architect.retention_run() once the time has come")
+                },
+                None if materialized => Place::new(place, "present", rows)
+                    .clear_by(format!("REFRESH MATERIALIZED VIEW {}", table.qualified)),
+                None => Place::new(place, "present", rows)
+                    .clear_by("declare_column() or declare_edge() for it, and erase again"),
+            }
+        })
+        .collect()
+}
+
+/// Why rows of a table stayed, where some did.
+fn retained(request: &Request, table: &str) -> Option<(String, Option<String>)> {
+    request.retained.as_array()?.iter().find(|entry| entry["object"] == table).map(|entry| {
+        (entry["reason"].as_str().unwrap_or_default().to_owned(), entry["until"].as_str().map(str::to_owned))
+    })
+}
