@@ -1067,6 +1067,17 @@ trigger or policy kept a row from being changed; whatever constraints report.
 Lock: ROW EXCLUSIVE on the tables and a lock on each row, ACCESS SHARE in a dry run. Privilege: SELECT
 on architect.audit_log; on the tables SELECT, what the action needs, and SELECT on tables that refer
 to rows to be deleted; row-level security applies. A dry run assigns no transaction id.';
+COMMENT ON ROUTINE architect.review_advice IS
+'What became of the advice in advice_log: what was built or dropped, and whether it turned out as
+predicted.
+
+Returns one row for each advice, the latest first: status built (by the name advised, or an index of the
+same columns), invalid, not_built, dropped or not_dropped; predicted_bytes and actual_bytes; scans since
+the advice, as index_usage() counts them; before_ms and after_ms, mean time of the statements it was to
+help, until the last snapshot without the index and since the first one with it: both need snapshots
+(take_snapshot) and pg_stat_statements; verdict in a sentence. Advice about tables that are gone is left
+out.
+Lock and privilege: as index_usage().';
 COMMENT ON ROUTINE architect.revoke_access IS
 'Takes from a role what grant_access gave it, at any level.
 

@@ -5,10 +5,12 @@
 //! | --- | --- |
 //! | `cover.rs` | whether an index serves a foreign key's checks and actions |
 //! | `redundant.rs` | whether one index does all that another does |
+//! | `outcome.rs` | whether advice turned out as predicted |
 //! | `protect.rs` | what an index enforces or serves |
 //! | `usage.rs` | how used an index is, given scans and days |
 
 pub mod cover;
+pub mod outcome;
 pub mod protect;
 pub mod redundant;
 pub mod usage;

@@ -8,7 +8,8 @@
 //! | `foreign_keys.rs` | foreign keys whose checks search a whole table |
 //! | `invalid.rs` | indexes that cannot be used |
 //! | `bloat.rs` | indexes larger than they have to be |
-//! | `api.rs`, `bloat_api.rs` | the SQL functions |
+//! | `review.rs` | what became of advice given before |
+//! | `api.rs`, `bloat_api.rs`, `review_api.rs` | the SQL functions |
 
 mod api;
 mod bloat;
@@ -16,5 +17,7 @@ mod bloat_api;
 mod foreign_keys;
 mod invalid;
 mod redundant;
+mod review;
+mod review_api;
 mod unused;
 mod usage;

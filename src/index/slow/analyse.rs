@@ -27,8 +27,11 @@ const WORTH: f64 = 20.0;
 const COLUMNS: usize = 3;
 
 pub fn all(min_mean: &Interval, top: i32) -> Result<Vec<Analysed>> {
-    let least = spi::read_one::<f64>("SELECT (extract(epoch FROM $1) * 1000)::float8", &[(*min_mean).into()]);
-    let indexes = security::with_safe_search_path(index::all)?;
+    let (least, indexes) = security::with_safe_search_path(|| {
+        let least = "SELECT (extract(epoch FROM $1) * 1000)::float8";
+        (spi::read_one::<f64>(least, &[(*min_mean).into()]), index::all())
+    });
+    let indexes = indexes?;
     let mut indexed: HashMap<pg_sys::Oid, Vec<i16>> = HashMap::new();
     for index in indexes.iter().filter(|index| index.usable()) {
         let first = index.keys.first().and_then(|key| key.column);
