@@ -3,6 +3,7 @@
 
 use crate::capture::policy::{self, Image, Kind, Mask, OnError, Policy};
 use crate::capture::shape::Shape;
+use crate::capture::warning;
 use crate::error::Result;
 use crate::pg::encode::Encoder;
 use crate::pg::invalidation::Notes;
@@ -23,6 +24,8 @@ pub struct Plan {
     pub encoder: Encoder,
     pub audit: Option<Audit>,
     pub feed: Option<Feed>,
+    /// The feed's part could not be made out: to be tried again when anything changes.
+    broken: bool,
     /// Relations whose change makes this plan stale.
     depends_on: Vec<pg_sys::Oid>,
     /// The savepoint that may have stored rows of capture_relation, while its transaction has not committed.
@@ -146,42 +149,58 @@ pub fn key_columns(
     named.unwrap_or_else(|| table.key_columns())
 }
 
+impl Feed {
+    /// The feed's part, with the table its policy is about.
+    fn of(relid: pg_sys::Oid, table: &Table, audit: Option<&Audit>) -> Result<Option<(Self, pg_sys::Oid)>> {
+        if !Kind::Feed.storage_exists() {
+            return Ok(None);
+        }
+        let Some((policy, top)) = policy::find(Kind::Feed, relid)? else { return Ok(None) };
+        let part = Part::of(&policy, relid, top, table)?;
+        let feed = Self {
+            conditional: policy.condition.is_some(),
+            channel: policy.notify.then(|| policy.channel.as_str().into()),
+            as_audit: audit.is_some_and(|audit| {
+                audit.part.fields == part.fields && audit.part.on_error == part.on_error
+            }),
+            key_as_audit: audit.is_some_and(|audit| audit.part.key == part.key),
+            part,
+        };
+        Ok(Some((feed, top)))
+    }
+}
+
 impl Plan {
     /// Works out the plan of a relation; none where nothing records it. The trigger of a table that only
     /// the feed records says so: without the audit log's storage its rows are no less to be written.
     pub fn of(relid: pg_sys::Oid, feed_only: bool) -> Result<Option<Self>> {
         let audit =
             if feed_only && !Kind::Audit.storage_exists() { None } else { policy::find(Kind::Audit, relid)? };
-        let feed = if Kind::Feed.storage_exists() { policy::find(Kind::Feed, relid)? } else { None };
-        let Some(top) = audit.as_ref().or(feed.as_ref()).map(|(_, top)| *top) else { return Ok(None) };
         let Some(table) = Table::open(relid, pg_sys::AccessShareLock as i32) else { return Ok(None) };
         let audit = audit
             .map(|(policy, top)| {
                 Part::of(&policy, relid, top, &table)
-                    .map(|part| Audit { part, require_context: policy.require_context })
+                    .map(|part| (Audit { part, require_context: policy.require_context }, top))
             })
             .transpose()?;
-        let feed = feed
-            .map(|(policy, top)| {
-                Part::of(&policy, relid, top, &table).map(|part| Feed {
-                    conditional: policy.condition.is_some(),
-                    channel: policy.notify.then(|| policy.channel.as_str().into()),
-                    as_audit: audit.as_ref().is_some_and(|audit| {
-                        audit.part.fields == part.fields && audit.part.on_error == part.on_error
-                    }),
-                    key_as_audit: audit.as_ref().is_some_and(|audit| audit.part.key == part.key),
-                    part,
-                })
-            })
-            .transpose()?;
+        let mut broken = false;
+        let feed = Feed::of(relid, &table, audit.as_ref().map(|(audit, _)| audit)).unwrap_or_else(|error| {
+            warning::feed_is_broken(&error);
+            broken = true;
+            None
+        });
+        let Some(top) = audit.as_ref().map(|(_, top)| *top).or(feed.as_ref().map(|(_, top)| *top)) else {
+            return Ok(None);
+        };
         let mut depends_on = vec![relid];
         depends_on.extend(ffi::partition_ancestors(relid));
         Ok(Some(Self {
             table: lookup::qualified_name(top).unwrap_or_default(),
             columns: table.attributes().iter().map(Column::of).collect(),
             encoder: table.encoder(),
-            audit,
-            feed,
+            audit: audit.map(|(audit, _)| audit),
+            feed: feed.map(|(feed, _)| feed),
+            broken,
             depends_on,
             uncommitted: Cell::new(Some(session::savepoint())),
         }))
@@ -232,7 +251,9 @@ impl Plans {
             let gone = |plan: &Plan| {
                 plan.uncommitted.get().zip(notes.aborted).is_some_and(|(stored, lowest)| stored >= lowest)
             };
+            let anything = notes.changed.as_ref().is_none_or(|changed| !changed.is_empty());
             match plan {
+                Some(plan) if plan.broken && anything => false,
                 Some(plan) => !gone(plan) && !plan.depends_on.iter().any(changed),
                 None => !changed(relid),
             }

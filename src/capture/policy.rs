@@ -281,7 +281,9 @@ pub(super) fn own_table(name: &str, lock: u32) -> Result<Table> {
 }
 
 pub fn storage_missing(name: &str) -> Error {
-    let (what, remedy) = if name.starts_with("audit_") || name.starts_with("capture_") {
+    let (what, remedy) = if name.starts_with("capture_") {
+        ("what audit log and change feed share is not there", "recorded tables, or enable one of them")
+    } else if name.starts_with("audit_") {
         ("the audit log is not there", "audited tables, or call architect.enable_audit()")
     } else {
         ("the change feed is not there", "captured tables, or call architect.enable_cdc()")
