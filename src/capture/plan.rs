@@ -189,9 +189,8 @@ impl Plan {
             broken = true;
             None
         });
-        let Some(top) = audit.as_ref().map(|(_, top)| *top).or(feed.as_ref().map(|(_, top)| *top)) else {
-            return Ok(None);
-        };
+        let top = audit.as_ref().map(|(_, top)| *top).or(feed.as_ref().map(|(_, top)| *top));
+        let Some(top) = top.or(broken.then_some(relid)) else { return Ok(None) };
         let mut depends_on = vec![relid];
         depends_on.extend(ffi::partition_ancestors(relid));
         Ok(Some(Self {
