@@ -37,12 +37,18 @@ pub fn perform(procedure: &Procedure, work: &Work, deadline: Instant) -> Result<
     let mut started: Option<Instant> = None;
     let mut look = FIRST_LOOK;
     let mut told_to_stop: Option<Instant> = None;
+    let mut missed = false;
     loop {
         let now = Instant::now();
         match procedure.transaction(|| queue::state(id))? {
             State::Done => return Ok(Outcome::Done),
             State::Failed(_) if told_to_stop.is_some() => return Ok(Outcome::Failed(too_late(work))),
             State::Failed(error) => return Ok(Outcome::Failed(error)),
+            // It may have written how it went after this look's snapshot was taken: another one tells.
+            State::Running { alive: false, .. } if !missed => {
+                missed = true;
+                continue;
+            }
             State::Running { alive: false, .. } => {
                 let error = died();
                 procedure.transaction(|| queue::abandon(id, &error))?;

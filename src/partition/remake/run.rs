@@ -244,6 +244,9 @@ impl Remake<'_> {
                 operation.enter(EXCHANGED, None)
             })?;
         }
+        for piece in &operation.settings.pieces {
+            self.attempts.retrying(|| stage::drop_bound(&operation.settings, piece))?;
+        }
         for source in operation.settings.sources.clone() {
             let Some(name) = lookup::qualified_name(pg_sys::Oid::from(source)) else { continue };
             if operation.settings.drop_source {

@@ -171,7 +171,15 @@ pub fn exchange(settings: &Settings, parent: &str) -> Result<()> {
             ),
             &[],
         )?;
-        spi::run(&format!("ALTER TABLE {table} DROP CONSTRAINT {BOUND}"), &[])?;
+    }
+    Ok(())
+}
+
+/// Constraints that only served the exchange go, after it: it is short enough as it is.
+pub fn drop_bound(settings: &Settings, piece: &super::plan::Piece) -> Result<()> {
+    let table = settings.qualify(&piece.name);
+    if lookup::relation_named(&settings.schema, &piece.name).is_some() {
+        spi::run(&format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {BOUND}"), &[])?;
     }
     Ok(())
 }
