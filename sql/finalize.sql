@@ -1111,11 +1111,13 @@ Errors: 25001 inside a transaction block or a function; 55006 while another run 
 Lock: each step waits two seconds at most for a lock, a few times, and otherwise leaves its work to
 the next run. Privilege: EXECUTE; it works as the extension''s owner.';
 COMMENT ON ROUTINE architect.schedule_maintenance IS
-'Has pg_cron call run_maintenance() in this database, as the current role.
+'Has pg_cron call run_maintenance() in this database, as the current role. Where pg_cron works in another
+database of the cluster it is registered there, by a background worker, as the current role.
 
 Arguments: schedule, in cron''s notation, by pg_cron''s time zone. A second call changes the schedule.
-Returns one row: scheduled, changed or exists. Errors: 55000 pg_cron is not installed in this
-database, with the statement to run in the one it is installed in; 22023 an invalid schedule, from pg_cron. Privilege: EXECUTE, and what pg_cron asks for.';
+Returns one row: scheduled, changed or exists. Errors: 55000 pg_cron is not installed; 22023 an invalid
+schedule; 42501 the role may not use pg_cron; 53000 no background worker. Registered in another database it
+stays registered if the calling transaction is rolled back. Privilege: EXECUTE, and what pg_cron asks for.';
 COMMENT ON ROUTINE architect.seal_audit_log IS
 'Seals what has been committed to the audit log since the last seal: hashes it and chains the hash to
 the seal before. Keep the hash where nobody who could change the log can reach it.
@@ -1135,7 +1137,7 @@ COMMENT ON ROUTINE architect.set_audit_retention IS
 longer ago than that; never the current one.
 
 Arguments: keep, an interval of at least a day, or null to keep everything; action, ''drop'' or
-''detach'' (the month becomes a table of its own, audit_entry_2026_01, outside of the log);
+''detach'' (the month becomes a table of its own, audit_entry_p2026_01, outside of the log);
 require_seal, whether a log that has seals keeps a month until all of it is sealed.
 Returns one row: changed or exists. Nothing is dropped before the next run_maintenance().
 Errors: 22023 invalid value. Lock: none on the log. Privilege: EXECUTE.';
@@ -1246,11 +1248,10 @@ COMMENT ON ROUTINE architect.unmanage_partitions IS
 Returns one row: unmanaged, or skipped if it was not managed.
 Errors: 42501 not the owner. Lock: none. Privilege: ownership of the parent.';
 COMMENT ON ROUTINE architect.unschedule_maintenance IS
-'Has pg_cron call run_maintenance() in this database no more.
+'Has pg_cron call run_maintenance() in this database no more, wherever pg_cron works.
 
-Returns one row: unscheduled, with the schedules there were, or skipped.
-Errors: 55000 pg_cron is not installed in this database, with the statement to run in the one it is
-installed in. Privilege: EXECUTE, and what pg_cron asks for.';
+Returns one row: unscheduled or skipped.
+Errors: 55000 pg_cron is not installed. Privilege: EXECUTE, and what pg_cron asks for.';
 COMMENT ON ROUTINE architect.unused_indexes IS
 'Indexes that no query has used for a stated time, on this server and on its standbys.
 

@@ -16,6 +16,14 @@ CREATE TABLE architect.maintenance_result (
     detail        text NOT NULL
 );
 CREATE INDEX maintenance_result_run_id_idx ON architect.maintenance_result (run_id);
-REVOKE ALL ON architect.maintenance_run, architect.maintenance_result FROM PUBLIC;
+-- What workers sent to pg_cron's database bring back.
+CREATE TABLE architect.maintenance_answer (
+    token         bigint PRIMARY KEY,
+    answered_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    sqlstate      text,
+    answer        text NOT NULL
+);
+COMMENT ON TABLE architect.maintenance_answer IS 'What workers of schedule_maintenance() bring back from another database.';
+REVOKE ALL ON architect.maintenance_run, architect.maintenance_result, architect.maintenance_answer FROM PUBLIC;
 COMMENT ON TABLE architect.maintenance_run IS 'Runs of run_maintenance(). Read it through maintenance_status().';
 COMMENT ON TABLE architect.maintenance_result IS 'What the steps of run_maintenance() did. Read it through maintenance_log().';

@@ -13,7 +13,7 @@ use pgrx::prelude::*;
 /// longer ago than that; never the current one.
 ///
 /// Arguments: keep, an interval of at least a day, or null to keep everything; action, 'drop' or
-/// 'detach' (the month becomes a table of its own, audit_entry_2026_01, outside of the log);
+/// 'detach' (the month becomes a table of its own, audit_entry_p2026_01, outside of the log);
 /// require_seal, whether a log that has seals keeps a month until all of it is sealed.
 /// Returns one row: changed or exists. Nothing is dropped before the next run_maintenance().
 /// Errors: 22023 invalid value. Lock: none on the log. Privilege: EXECUTE.

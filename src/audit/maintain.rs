@@ -41,7 +41,7 @@ fn make_months(run: &mut Run) -> Result<()> {
         drop_proof()?;
         let now = session::clock();
         let months = partitions::months(now, Settings::read()?.months_ahead)?;
-        let wanted = partitions::missing(months, &partitions::all()?);
+        let wanted = partitions::missing(months, &partitions::layout()?);
         let late = wanted.first().is_some_and(|first| first.low <= now);
         // Changes made before now may be in the default partition, so it cannot become empty of this
         // month's: then the new partition starts a little later.
@@ -168,7 +168,7 @@ fn empty_default(run: &mut Run) -> Result<()> {
 
 /// Stretches of time, within a month each, that have entries in the default partition, no partition, and are over.
 fn ranges_in_default() -> Result<Vec<Range>> {
-    let partitions = partitions::all()?;
+    let log = partitions::layout()?;
     let firsts = spi::read_now(
         "SELECT DISTINCT pg_catalog.date_trunc('month', e.changed_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
            FROM architect.audit_entry_default AS e ORDER BY 1",
@@ -178,7 +178,7 @@ fn ranges_in_default() -> Result<Vec<Range>> {
     let mut ranges = Vec::new();
     for first in firsts.into_iter().flatten() {
         for month in partitions::months(first.into(), 0)? {
-            ranges.extend(partitions::uncovered(&month, &partitions));
+            ranges.extend(partitions::uncovered(&month, &log));
         }
     }
     // What is being written to just now waits for the next run.

@@ -1,6 +1,14 @@
-//! The log's partitions: whole months in UTC, made beforehand and attached, which holds up no writer.
+//! The log's partitions: whole months in UTC, made beforehand and attached by the policy engine, which holds
+//! up no writer.
 
 use crate::error::{Error, Result};
+use crate::partition::bound::{Bound, Bounds};
+use crate::partition::key::KeyKind;
+use crate::partition::layout::{Layout, Shape};
+use crate::partition::missing::{Cell, Piece};
+use crate::partition::period::{Grid, NoZone, Period};
+use crate::partition::template::Template;
+use crate::partition::{civil, table};
 use crate::pg::{lookup, security, spi};
 use pgrx::prelude::*;
 
@@ -17,12 +25,6 @@ impl Partition {
     pub fn covers(&self, at: i64) -> bool {
         !self.is_default && self.low.is_none_or(|low| low <= at) && self.high.is_none_or(|high| at < high)
     }
-
-    fn overlaps(&self, range: &Range) -> bool {
-        !self.is_default
-            && self.low.is_none_or(|low| low < range.high)
-            && self.high.is_none_or(|high| range.low < high)
-    }
 }
 
 /// A stretch of time a partition is to be made for.
@@ -33,103 +35,94 @@ pub struct Range {
 }
 
 pub const DEFAULT: &str = "audit_entry_default";
+const MONTH: Grid = Grid::new(Period::Months(1));
+
+/// The log as the planner sees it.
+pub fn layout() -> Result<Layout> {
+    let missing = || Error::internal("the audit log is not partitioned by range");
+    let log = lookup::own_relation("audit_entry").ok_or_else(missing)?;
+    let shape =
+        Shape { unit: None, period: MONTH.period, timezone: Some("UTC".into()), anchor: Some(MONTH.anchor) };
+    security::with_safe_search_path(|| Layout::read(&table::find(log).ok_or_else(missing)?, &shape))
+}
 
 /// The log's partitions by lower bound, the default one last.
 pub fn all() -> Result<Vec<Partition>> {
-    // Bounds are printed and read back, so both in the same notation.
-    security::with_settings(&[(c"DateStyle", c"ISO"), (c"TimeZone", c"UTC")], || {
-        spi::read_now(
-            "SELECT c.relname::pg_catalog.text, b.bound OPERATOR(pg_catalog.=) 'DEFAULT',
-                    pg_catalog.substring(b.bound, 'FROM \\(''([^'']+)''\\)')::pg_catalog.timestamptz,
-                    pg_catalog.substring(b.bound, 'TO \\(''([^'']+)''\\)')::pg_catalog.timestamptz
-               FROM pg_catalog.pg_inherits AS i
-               JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid
-              CROSS JOIN LATERAL pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS b (bound)
-              WHERE i.inhparent OPERATOR(pg_catalog.=) 'architect.audit_entry'::pg_catalog.regclass
-              ORDER BY 2, 3 NULLS FIRST",
-            &[],
-            |row| {
-                let micros =
-                    |i| row.get::<TimestampWithTimeZone>(i).map(|at| at.map(pg_sys::TimestampTz::from));
-                Ok(Partition {
-                    name: row.get(1)?.unwrap_or_default(),
-                    is_default: row.get(2)?.unwrap_or_default(),
-                    low: micros(3)?,
-                    high: micros(4)?,
-                })
-            },
-        )
-    })
-}
-
-/// The month `at` lies in and the `ahead` next ones.
-pub fn months(at: i64, ahead: i32) -> Result<Vec<Range>> {
-    spi::read_now(
-        "SELECT (m.first AT TIME ZONE 'UTC'),
-                ((m.first OPERATOR(pg_catalog.+) '1 month'::pg_catalog.interval) AT TIME ZONE 'UTC')
-           FROM (SELECT pg_catalog.date_trunc('month', $1 AT TIME ZONE 'UTC')
-                        OPERATOR(pg_catalog.+) pg_catalog.make_interval(months => n) AS first
-                   FROM pg_catalog.generate_series(0, $2) AS n) AS m
-          ORDER BY 1",
-        &[timestamp(at)?.into(), ahead.into()],
-        |row| {
-            let micros = |i| {
-                row.get::<TimestampWithTimeZone>(i)
-                    .map(|at| at.map(pg_sys::TimestampTz::from).unwrap_or_default())
+    Ok(layout()?
+        .partitions
+        .into_iter()
+        .map(|partition| {
+            let (low, high) = match partition.bounds.range() {
+                Some((low, high)) => (low.edge.at(), high.edge.at()),
+                None => (None, None),
             };
-            Ok(Range { low: micros(1)?, high: micros(2)? })
-        },
-    )
+            Partition { is_default: partition.bounds == Bounds::Default, name: partition.name, low, high }
+        })
+        .collect())
 }
 
-/// Those of the ranges no partition overlaps.
-pub fn missing(ranges: Vec<Range>, partitions: &[Partition]) -> Vec<Range> {
-    ranges.into_iter().filter(|range| !partitions.iter().any(|p| p.overlaps(range))).collect()
+/// The month `at` lies in and the `ahead` next ones. Points in time are what clocks show in UTC.
+pub fn months(at: i64, ahead: i32) -> Result<Vec<Range>> {
+    let bounds = MONTH.floor(at, &NoZone).zip(MONTH.step(at, i64::from(ahead) + 1, &NoZone));
+    let (from, to) = bounds.ok_or_else(|| Error::internal("a point in time is out of range"))?;
+    let cells = MONTH.cells(from, to, crate::partition::missing::MOST, &NoZone);
+    Ok(cells.into_iter().map(|(low, high)| Range { low, high }).collect())
 }
 
-/// The parts of a range that no partition covers.
-pub fn uncovered(range: &Range, partitions: &[Partition]) -> Vec<Range> {
-    let mut parts = Vec::new();
-    let mut low = range.low;
-    for partition in partitions.iter().filter(|partition| partition.overlaps(range)) {
-        let from = partition.low.unwrap_or(i64::MIN);
-        if low < from {
-            parts.push(Range { low, high: from });
-        }
-        low = low.max(partition.high.unwrap_or(i64::MAX));
-    }
-    if low < range.high {
-        parts.push(Range { low, high: range.high });
-    }
-    parts
+/// Those of the ranges of which no partition holds anything.
+pub fn missing(ranges: Vec<Range>, log: &Layout) -> Vec<Range> {
+    ranges.into_iter().filter(|range| uncovered(range, log) == std::slice::from_ref(range)).collect()
+}
+
+/// The parts of a month that no partition holds.
+pub fn uncovered(month: &Range, log: &Layout) -> Vec<Range> {
+    log.cells(month.low, month.high)
+        .into_iter()
+        .filter_map(|cell| match cell {
+            Cell::Missing(piece) => Some(Range { low: piece.from, high: piece.to }),
+            Cell::Exists { .. } | Cell::Irregular { .. } => None,
+        })
+        .collect()
 }
 
 /// Creates a table like the log, to become its partition for a range. Not yet part of the log.
 pub fn create(range: &Range) -> Result<String> {
-    let (low, high) = (literal(range.low)?, literal(range.high)?);
-    let name = lookup::qualify("architect", &range.name()?);
-    // Attaching a table made before takes no lock on the log that stops writers or readers, which
-    // CREATE TABLE ... PARTITION OF does. The CHECK spares the scan.
+    let log = layout()?;
+    let name = range.name_in(&log)?;
+    let child = lookup::qualify("architect", &name);
+    let template = Template::of(&log.parent, log.latest(), false)?;
+    security::with_settings(&[(c"default_table_access_method", c"heap")], || -> Result<()> {
+        spi::run(&template.create(&log.parent.qualified_name(), &child, None), &[])?;
+        for statement in template.before_attaching(&child) {
+            spi::run(&statement, &[])?;
+        }
+        Ok(())
+    })?;
+    // Rows may be moved into it before it is attached: this spares the scan.
     spi::run(
         &format!(
-            "CREATE TABLE {name} (LIKE architect.audit_entry INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION,
-                 CONSTRAINT within CHECK (changed_at OPERATOR(pg_catalog.>=) {low} AND changed_at OPERATOR(pg_catalog.<) {high}))
-                 USING heap"
+            "ALTER TABLE {child} ADD CONSTRAINT within CHECK (changed_at OPERATOR(pg_catalog.>=) {} AND changed_at OPERATOR(pg_catalog.<) {})",
+            literal(range.low)?,
+            literal(range.high)?
         ),
         &[],
     )?;
-    crate::capture::storage::revoke_all(&range.name()?)?;
-    Ok(name)
+    crate::capture::storage::revoke_all(&name)?;
+    Ok(child)
 }
 
 /// Attaches what `create` made. Takes ACCESS EXCLUSIVE on the default partition, which is scanned unless
 /// a constraint of it proves that it holds nothing of the range.
 pub fn attach(range: &Range) -> Result<()> {
-    let (low, high) = (literal(range.low)?, literal(range.high)?);
-    let name = lookup::qualify("architect", &range.name()?);
+    let log = layout()?;
+    let piece = range.piece()?;
+    let name = lookup::qualify("architect", &range.name_in(&log)?);
     spi::run(
         &format!(
-            "ALTER TABLE architect.audit_entry ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})"
+            "ALTER TABLE {} ATTACH PARTITION {name} FOR VALUES FROM ({}) TO ({})",
+            log.parent.qualified_name(),
+            piece.low.sql,
+            piece.high.sql
         ),
         &[],
     )?;
@@ -138,33 +131,30 @@ pub fn attach(range: &Range) -> Result<()> {
 }
 
 impl Range {
-    /// audit_entry_2026_11 for a month, audit_entry_20261101_20261121t1015 for a part of one.
+    fn piece(&self) -> Result<Piece> {
+        let bound = |at| Bound::new(KeyKind::Timestamptz, at, 1);
+        let (low, high) = bound(self.low)
+            .zip(bound(self.high))
+            .ok_or_else(|| Error::internal("a point in time cannot be written down"))?;
+        Ok(Piece { low, high, from: self.low, to: self.high })
+    }
+
+    /// audit_entry_p2026_11 for a month, audit_entry_p20261101_20261121t101500 for a part of one.
+    fn name_in(&self, log: &Layout) -> Result<String> {
+        Ok(log.name_of(&self.piece()?))
+    }
+
     pub fn name(&self) -> Result<String> {
-        let month = months(self.low, 0)?;
-        let pattern = if month.first() == Some(self) { "YYYY_MM" } else { "YYYYMMDD\"t\"HH24MISS" };
-        let text = |at: i64, pattern: &str| -> Result<String> {
-            Ok(spi::read_one::<String>(
-                "SELECT pg_catalog.to_char($1 AT TIME ZONE 'UTC', $2)",
-                &[timestamp(at)?.into(), pattern.into()],
-            )
-            .unwrap_or_default())
-        };
-        let low = text(self.low, pattern)?;
-        if pattern == "YYYY_MM" {
-            return Ok(format!("audit_entry_{low}"));
-        }
-        Ok(format!("audit_entry_{low}_{}", text(self.high, "YYYYMMDD\"t\"HH24MISS")?))
+        self.name_in(&layout()?)
     }
 }
 
 /// A point in time as a literal that reads the same under every setting.
 pub fn literal(at: i64) -> Result<String> {
-    spi::read_one::<String>(
-        "SELECT pg_catalog.format('%L::pg_catalog.timestamptz',
-                    pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') OPERATOR(pg_catalog.||) '+00')",
-        &[timestamp(at)?.into()],
-    )
-    .ok_or_else(|| Error::internal("a point in time cannot be written down"))
+    KeyKind::Timestamptz
+        .text(at)
+        .map(|text| format!("'{text}'::pg_catalog.timestamptz"))
+        .ok_or_else(|| Error::internal("a point in time cannot be written down"))
 }
 
 pub fn timestamp(at: i64) -> Result<TimestampWithTimeZone> {
@@ -173,45 +163,6 @@ pub fn timestamp(at: i64) -> Result<TimestampWithTimeZone> {
 
 /// A point in time for a reader, in UTC.
 pub fn readable(at: i64) -> String {
-    timestamp(at)
-        .ok()
-        .and_then(|at| {
-            spi::read_one::<String>(
-                "SELECT pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') OPERATOR(pg_catalog.||) ' UTC'",
-                &[at.into()],
-            )
-        })
-        .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn partition(low: Option<i64>, high: Option<i64>) -> Partition {
-        Partition { name: String::new(), low, high, is_default: false }
-    }
-
-    #[test]
-    fn what_is_uncovered_is_found() {
-        let month = Range { low: 100, high: 200 };
-        let parts = |partitions: &[Partition]| {
-            uncovered(&month, partitions).into_iter().map(|r| (r.low, r.high)).collect::<Vec<_>>()
-        };
-        assert_eq!(parts(&[]), [(100, 200)]);
-        assert_eq!(parts(&[partition(Some(200), Some(300))]), [(100, 200)]);
-        assert_eq!(parts(&[partition(Some(150), Some(200))]), [(100, 150)]);
-        assert_eq!(
-            parts(&[partition(None, Some(120)), partition(Some(150), Some(170))]),
-            [(120, 150), (170, 200)]
-        );
-        assert_eq!(parts(&[partition(None, None)]), []);
-    }
-
-    #[test]
-    fn a_month_partly_covered_is_not_missing() {
-        let month = Range { low: 100, high: 200 };
-        assert_eq!(missing(vec![month.clone()], &[partition(Some(150), Some(200))]), []);
-        assert_eq!(missing(vec![month.clone()], &[partition(Some(200), None)]), [month]);
-    }
+    let fraction = at.rem_euclid(civil::SECOND);
+    format!("{}.{fraction:06} UTC", civil::timestamp_text(at - fraction, ""))
 }

@@ -106,11 +106,13 @@ fn maintenance_status(
     Ok(TableIterator::new(rows))
 }
 
-/// Has pg_cron call run_maintenance() in this database, as the current role.
+/// Has pg_cron call run_maintenance() in this database, as the current role. Where pg_cron works in another
+/// database of the cluster it is registered there, by a background worker, as the current role.
 ///
 /// Arguments: schedule, in cron's notation, by pg_cron's time zone. A second call changes the schedule.
-/// Returns one row: scheduled, changed or exists. Errors: 55000 pg_cron is not installed in this
-/// database, with the statement to run in the one it is installed in; 22023 an invalid schedule, from pg_cron. Privilege: EXECUTE, and what pg_cron asks for.
+/// Returns one row: scheduled, changed or exists. Errors: 55000 pg_cron is not installed; 22023 an invalid
+/// schedule; 42501 the role may not use pg_cron; 53000 no background worker. Registered in another database it
+/// stays registered if the calling transaction is rolled back. Privilege: EXECUTE, and what pg_cron asks for.
 #[pg_extern]
 fn schedule_maintenance(
     schedule: default!(&str, "'17 3 * * *'"),
@@ -122,11 +124,10 @@ fn schedule_maintenance(
     Ok(TableIterator::once(row))
 }
 
-/// Has pg_cron call run_maintenance() in this database no more.
+/// Has pg_cron call run_maintenance() in this database no more, wherever pg_cron works.
 ///
-/// Returns one row: unscheduled, with the schedules there were, or skipped.
-/// Errors: 55000 pg_cron is not installed in this database, with the statement to run in the one it is
-/// installed in. Privilege: EXECUTE, and what pg_cron asks for.
+/// Returns one row: unscheduled or skipped.
+/// Errors: 55000 pg_cron is not installed. Privilege: EXECUTE, and what pg_cron asks for.
 #[pg_extern]
 fn unschedule_maintenance() -> Result<
     TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,

@@ -6,8 +6,10 @@
 //! | `api.rs` | the SQL functions |
 //! | `run.rs` | running the steps: transactions, lock timeouts, retries, what is noted |
 //! | `schedule.rs` | registering with pg_cron |
+//! | `elsewhere.rs` | the same where pg_cron works in another database |
 
 mod api;
+mod elsewhere;
 mod run;
 mod schedule;
 

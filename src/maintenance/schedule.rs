@@ -1,9 +1,10 @@
 //! Registering with pg_cron.
 
+use super::elsewhere;
 use crate::error::{Error, Result};
 use crate::pg::{lookup, spi};
 
-const COMMAND: &str = "CALL architect.run_maintenance()";
+pub const COMMAND: &str = "CALL architect.run_maintenance()";
 
 /// Whether pg_cron is installed in this database. Its objects are always in schema cron.
 fn installed() -> bool {
@@ -30,35 +31,28 @@ pub fn current() -> Result<Option<String>> {
     Ok(rows.into_iter().flatten().next())
 }
 
-/// The error where pg_cron is not here, with what to do where it is elsewhere.
-fn not_here(sql: &str) -> Error {
-    let elsewhere = spi::read_one::<String>(
-        "SELECT pg_catalog.current_setting('cron.database_name', true)
-          WHERE pg_catalog.current_setting('cron.database_name', true)
-                OPERATOR(pg_catalog.<>) pg_catalog.current_database()::pg_catalog.text",
-        &[],
-    );
-    let error = Error::not_in_prerequisite_state("pg_cron is not installed in this database");
-    match elsewhere {
-        Some(database) => error
-            .detail(format!("It lives in database \"{database}\"."))
-            .hint(format!("Run there, as a superuser: {sql};")),
-        None => error.detail("Nothing here can call run_maintenance() at set times.").hint(
+fn not_here() -> Error {
+    Error::not_in_prerequisite_state("pg_cron is not installed in this database")
+        .detail("Nothing here can call run_maintenance() at set times.")
+        .hint(
             "CREATE EXTENSION pg_cron (it needs shared_preload_libraries and cron.database_name), \
              or have another scheduler run: CALL architect.run_maintenance();",
-        ),
-    }
+        )
 }
 
-fn literal(text: &str) -> String {
-    pgrx::spi::quote_literal(text)
+/// Where pg_cron works in another database, what was done there.
+fn elsewhere(schedule: Option<&str>) -> Result<(String, String, String)> {
+    let Some((database, name)) = elsewhere::database() else { return Err(not_here()) };
+    let action = elsewhere::ask(database, schedule)?;
+    let what = schedule.map(|schedule| format!("{schedule}: {COMMAND}, ")).unwrap_or_default();
+    Ok((job_name(), action, format!("{what}by pg_cron in database {name}")))
 }
 
 /// Takes every schedule of ours for this database away; says how many there were.
 pub fn unset() -> Result<(String, String, String)> {
     let name = job_name();
     if !installed() {
-        return Err(not_here(&format!("SELECT cron.unschedule({})", literal(&name))));
+        return elsewhere(None);
     }
     let jobs = spi::read(
         "SELECT j.jobid, j.schedule FROM cron.job AS j
@@ -77,14 +71,7 @@ pub fn unset() -> Result<(String, String, String)> {
 
 pub fn set(schedule: &str) -> Result<(String, String, String)> {
     if !installed() {
-        let database = spi::read_one::<String>("SELECT pg_catalog.current_database()::pg_catalog.text", &[]);
-        return Err(not_here(&format!(
-            "SELECT cron.schedule_in_database({}, {}, {}, {})",
-            literal(&job_name()),
-            literal(schedule),
-            literal(COMMAND),
-            literal(&database.unwrap_or_default())
-        )));
+        return elsewhere(Some(schedule));
     }
     let known = current()?;
     let name = job_name();
@@ -99,6 +86,9 @@ pub fn set(schedule: &str) -> Result<(String, String, String)> {
 
 fn job_name() -> String {
     let database = spi::read_one::<String>("SELECT pg_catalog.current_database()::pg_catalog.text", &[]);
-    let schema = lookup::SCHEMA.to_string_lossy();
-    format!("{schema} maintenance of {}", database.unwrap_or_default())
+    job_name_of(&database.unwrap_or_default())
+}
+
+pub fn job_name_of(database: &str) -> String {
+    format!("{} maintenance of {database}", lookup::SCHEMA.to_string_lossy())
 }

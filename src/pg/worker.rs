@@ -22,11 +22,16 @@ macro_rules! export_worker {
 
 /// Has a worker started in this database; false where the server has no room for one just now.
 pub fn start(symbol: &str, title: &str, argument: &str) -> bool {
+    start_in(super::session::database(), symbol, title, argument)
+}
+
+/// The same in any database. `argument` has 127 bytes at most.
+pub fn start_in(database: pg_sys::Oid, symbol: &str, title: &str, argument: &str) -> bool {
     BackgroundWorkerBuilder::new(title)
         .set_type("db_architect worker")
         .set_library("db_architect")
         .set_function(symbol)
-        .set_argument(super::session::database().into_datum())
+        .set_argument(database.into_datum())
         .set_extra(argument)
         .enable_spi_access()
         .set_notify_pid(super::session::backend_pid())

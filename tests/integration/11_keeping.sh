@@ -6,7 +6,7 @@ source "$(dirname "$0")/lib.sh"
 start_cluster main
 sql "CREATE EXTENSION db_architect"
 sql "CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int); SELECT architect.enable_audit('t')" >/dev/null
-month=$(sql "SELECT to_char(now() AT TIME ZONE 'UTC', '\"audit_entry_\"YYYY_MM')")
+month=$(sql "SELECT to_char(now() AT TIME ZONE 'UTC', '\"audit_entry_p\"YYYY_MM')")
 in_default() { sql "SELECT count(*) FROM architect.audit_entry_default"; }
 noted() { sql "SELECT concat_ws(' ', step, regexp_replace(object_name, '\d', 'n', 'g'), action, detail) FROM architect.maintenance_log()"; }
 
@@ -18,9 +18,9 @@ chmod a+r "$DBA_WORK/writer.sql"
 { tool_on main pgbench -n -c 4 -T 75 -f - postgres <"$DBA_WORK/writer.sql" >"$DBA_WORK/pgbench.log" 2>&1; echo $? >"$DBA_WORK/pgbench.done"; } &
 wait_until "SELECT count(*) > 20100 FROM t"
 sql "CALL architect.run_maintenance()"
-like "the month is taken over" "$(noted)" 'audit months audit_entry_nnnnnnnntnnnnnn_nnnnnnnntnnnnnn created takes over'
+like "the month is taken over" "$(noted)" 'audit months audit_entry_pnnnnnnnntnnnnnn_nnnnnnnn created takes over'
 sql_is "no constraint is left behind" "SELECT count(*) FROM pg_constraint WHERE conrelid = 'architect.audit_entry_default'::regclass AND contype = 'c'" 0
-successor=$(sql "SELECT relname FROM pg_class WHERE relname ~ '^audit_entry_[0-9]{8}t' AND relkind = 'r'")
+successor=$(sql "SELECT relname FROM pg_class WHERE relname ~ '^audit_entry_p[0-9]{8}t' AND relkind = 'r'")
 
 # A reader of the log keeps a lock that attaching a partition would have to wait for.
 sql "SELECT architect.set_audit_months_ahead(4)" >/dev/null
@@ -39,7 +39,7 @@ finished reader >/dev/null
 wait_until "SELECT count(*) > 0 FROM architect.$successor" 90
 sql_is "writers went on until then" "SELECT count(*) > 20100 FROM architect.audit_entry_default" t
 sql "CALL architect.run_maintenance()"
-like "what the default partition held is moved" "$(noted)" 'audit default partition audit_entry_n+tn+_n+tn+ created [0-9]+ entries moved'
+like "what the default partition held is moved" "$(noted)" 'audit default partition audit_entry_pn+_n+tn+ created [0-9]+ entries moved'
 is "all of it" "$(in_default)" 0
 until [[ -s $DBA_WORK/pgbench.done ]]; do sleep 0.2; done
 is "no writer was refused" "$(<"$DBA_WORK/pgbench.done") $(grep -c 'aborted' "$DBA_WORK/pgbench.log")" "0 0"
@@ -63,4 +63,4 @@ like "a run can be cancelled" "$(finished run || true)" 'canceling statement due
 sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'" >/dev/null
 finished reader >/dev/null || true
 ok "and the next one works" sql "CALL architect.run_maintenance()"
-like "doing what the other left" "$(noted)" 'audit months audit_entry_nnnn_nn created'
+like "doing what the other left" "$(noted)" 'audit months audit_entry_pnnnn_nn created'

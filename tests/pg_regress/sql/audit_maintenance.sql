@@ -19,7 +19,7 @@ CREATE FUNCTION this_month(ahead int) RETURNS timestamptz LANGUAGE sql
 -- Months by their distance from this one, whatever month it is.
 CREATE VIEW months AS
     SELECT row_number() OVER (ORDER BY c.relname) - 1 AS month,
-           c.relname = to_char(this_month((row_number() OVER (ORDER BY c.relname))::int - 1) AT TIME ZONE 'UTC', '"audit_entry_"YYYY_MM') AS named,
+           c.relname = to_char(this_month((row_number() OVER (ORDER BY c.relname))::int - 1) AT TIME ZONE 'UTC', '"audit_entry_p"YYYY_MM') AS named,
            pg_get_expr(c.relpartbound, c.oid) = format('FOR VALUES FROM (%L) TO (%L)',
                this_month((row_number() OVER (ORDER BY c.relname))::int - 1), this_month((row_number() OVER (ORDER BY c.relname))::int)) AS bounded
       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -47,7 +47,7 @@ SELECT count(*) AS readable FROM pg_class c CROSS JOIN aclexplode(c.relacl) a
  WHERE c.relname LIKE 'audit_entry%' AND a.grantee <> c.relowner;
 
 -- No partition for this month: changes are recorded all the same, and the next run has it taken over.
-SELECT format('DROP TABLE architect.%I', to_char(now() AT TIME ZONE 'UTC', '"audit_entry_"YYYY_MM')) \gexec
+SELECT format('DROP TABLE architect.%I', to_char(now() AT TIME ZONE 'UTC', '"audit_entry_p"YYYY_MM')) \gexec
 INSERT INTO t VALUES (1, 'a'), (2, 'b');
 SELECT tableoid::regclass, count(*) FROM architect.audit_entry GROUP BY 1;
 CALL architect.run_maintenance();
@@ -99,7 +99,7 @@ CALL seal();
 SELECT architect.set_audit_retention('1 year', action => 'detach');
 CALL architect.run_maintenance();
 SELECT object_name, action, detail FROM architect.maintenance_log() WHERE step = 'audit retention';
-SELECT count(*) AS detached FROM architect.audit_entry_2020_02;
+SELECT count(*) AS detached FROM architect.audit_entry_p2020_02;
 SELECT severity, code FROM architect.verify_audit_log();
 SELECT kind, retired_from, detail FROM architect.audit_seal WHERE kind = 'retire' ORDER BY seal_id;
 -- A dropped month is not an excuse for another, nor for something put in its place.
@@ -108,7 +108,7 @@ DELETE FROM architect.audit_entry WHERE row_key = '3';
 SELECT severity, code FROM architect.verify_audit_log();
 ROLLBACK;
 BEGIN;
-INSERT INTO architect.audit_entry SELECT * FROM architect.audit_entry_2020_02 LIMIT 1;
+INSERT INTO architect.audit_entry SELECT * FROM architect.audit_entry_p2020_02 LIMIT 1;
 SELECT severity, code FROM architect.verify_audit_log();
 ROLLBACK;
 BEGIN;
