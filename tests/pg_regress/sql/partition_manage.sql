@@ -69,7 +69,7 @@ CREATE TABLE e_last (at date) PARTITION BY RANGE (at);
 SELECT action FROM architect.manage_partitions('a_first', '1 month', ahead => 1), architect.manage_partitions('b_taken', '1 month', ahead => 1) AS b (a2, a3, a4),
     architect.manage_partitions('c_gone', '1 month', ahead => 1) AS c (a5, a6, a7), architect.manage_partitions('d_given', '1 month', ahead => 1) AS d (a8, a9, a10),
     architect.manage_partitions('e_last', '1 month', ahead => 1) AS e (a11, a12, a13);
-SELECT format('CREATE TABLE b_taken_p%s (x int)', to_char(now(), 'YYYY_MM')) \gexec
+DO $$ BEGIN EXECUTE format('CREATE TABLE b_taken_p%s (x int)', to_char(now(), 'YYYY_MM')); END $$;
 DROP TABLE c_gone;
 CREATE ROLE partition_manage_other;
 ALTER TABLE d_given OWNER TO partition_manage_other;
