@@ -156,7 +156,7 @@ fn write_key(plan: &Plan, part: &Part, field: Field, value: Value, out: &mut Vec
 }
 
 /// Replaces the value written from `start` on, unless it is null, by its hash.
-fn hash(start: usize, out: &mut Vec<u8>) {
+pub fn hash(start: usize, out: &mut Vec<u8>) {
     if &out[start..] == b"null" {
         return;
     }

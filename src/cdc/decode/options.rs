@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::pattern::{self, Pattern};
+use crate::capture::policy::Mask;
 use crate::cdc::event::Operation;
 use crate::error::{Error, Result};
 
@@ -9,25 +10,6 @@ use crate::error::{Error, Result};
 pub enum Format {
     Native,
     Envelope,
-}
-
-/// What is written in place of a masked value.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mask {
-    Null,
-    Hash,
-    Constant,
-}
-
-impl Mask {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "null" => Some(Self::Null),
-            "hash" => Some(Self::Hash),
-            "constant" => Some(Self::Constant),
-            _ => None,
-        }
-    }
 }
 
 /// Under which name a partition's changes are written.

@@ -1,6 +1,7 @@
 //! What to write of a relation: worked out once, dropped when the relation or a table above it changes.
 
-use super::options::{Mask, Options, Partitions};
+use super::options::{Options, Partitions};
+use crate::capture::policy::Mask;
 use crate::cdc::event;
 use crate::error::{Error, Result};
 use crate::pg::decode::{Identity, Relation, names};

@@ -1,15 +1,14 @@
 //! A row's change as the sections of an event.
 
-use super::options::Mask;
 use super::plan::{Column, Plan};
+use crate::capture::image;
+use crate::capture::policy::Mask;
 use crate::cdc::event::{Body, Section};
 use crate::error::Error;
 use crate::pg::decode::Action;
 use crate::pg::encode::Encoder;
 use crate::pg::tuple::{Value, Values, same_image};
 use crate::pg::{json, session, subtransaction};
-use sha2::{Digest, Sha256};
-use std::io::Write;
 
 /// Most bytes of a line: a StringInfo holds 1 GB, and what reads the line should hold it as jsonb.
 const LIMIT: usize = 250_000_000;
@@ -172,13 +171,7 @@ impl Row<'_> {
             Some(Mask::Hash) => {
                 let start = out.len();
                 self.plain(i, column, value, as_key, out);
-                let digest = Sha256::digest(&out[start..]);
-                out.truncate(start);
-                out.extend_from_slice(b"{\"sha256\":\"");
-                for byte in digest {
-                    let _ = write!(out, "{byte:02x}");
-                }
-                out.extend_from_slice(b"\"}");
+                image::hash(start, out);
             }
         }
     }
