@@ -19,7 +19,6 @@ mod error;
 mod guc;
 mod index;
 mod maintenance;
-#[allow(dead_code)]
 mod partition;
 mod pg;
 mod privacy;

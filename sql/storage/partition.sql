@@ -34,6 +34,10 @@ CREATE TABLE architect.partition_policy (
 CREATE TABLE architect.partition_hold (
     schema_name        text NOT NULL,
     table_name         text NOT NULL,
+    -- Where relid means something it counts, and not the name: a hold outlasts a rename.
+    system_identifier  text NOT NULL,
+    database_oid       oid NOT NULL,
+    relid              oid NOT NULL,
     reason             text NOT NULL,
     held_at            timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     held_by            text NOT NULL,

@@ -283,8 +283,12 @@ pub fn holds() -> Result<Vec<(String, String)>> {
     }
     security::as_extension_owner(|| {
         spi::read_now(
-            "SELECT h.schema_name, h.table_name, h.reason FROM architect.partition_hold h ORDER BY 1, 2",
-            &[],
+            "SELECT coalesce(n.nspname::text, h.schema_name), coalesce(c.relname::text, h.table_name), h.reason
+               FROM architect.partition_hold h
+               LEFT JOIN pg_class c ON c.oid = h.relid AND h.system_identifier = $1 AND h.database_oid = $2
+               LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+              ORDER BY 1, 2",
+            &[session::system_identifier().into(), session::database().into()],
             |row| {
                 let text = |i| row.get::<String>(i).map(Option::unwrap_or_default);
                 Ok((lookup::qualify(&text(1)?, &text(2)?), text(3)?))

@@ -388,15 +388,20 @@ fn hold_partition(
     policy::ensure_storage()?;
     let changed = security::as_extension_owner(|| {
         spi::run_one::<bool>(
-            "INSERT INTO architect.partition_hold AS h (schema_name, table_name, reason, held_by) VALUES ($1, $2, $3, $4)
+            "INSERT INTO architect.partition_hold AS h (schema_name, table_name, reason, held_by, system_identifier, database_oid, relid)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
              ON CONFLICT (schema_name, table_name) DO UPDATE SET reason = EXCLUDED.reason, held_by = EXCLUDED.held_by,
-                 held_at = pg_catalog.clock_timestamp() WHERE h.reason <> EXCLUDED.reason
+                 system_identifier = EXCLUDED.system_identifier, database_oid = EXCLUDED.database_oid, relid = EXCLUDED.relid,
+                 held_at = pg_catalog.clock_timestamp() WHERE (h.reason, h.relid) <> (EXCLUDED.reason, EXCLUDED.relid)
              RETURNING h.xmax = 0",
             &[
                 relation.schema.as_str().into(),
                 relation.name.as_str().into(),
                 reason.into(),
                 security::role_name(security::session_role()).into(),
+                session::system_identifier().into(),
+                session::database().into(),
+                relid.into(),
             ],
         )
     })?;
@@ -427,8 +432,17 @@ fn release_partition(
     let reason = if policy::storage_exists() {
         security::as_extension_owner(|| {
             spi::run_one::<String>(
-                "DELETE FROM architect.partition_hold h WHERE h.schema_name = $1 AND h.table_name = $2 RETURNING h.reason",
-                &[relation.schema.as_str().into(), relation.name.as_str().into()],
+                "DELETE FROM architect.partition_hold h
+                  WHERE CASE WHEN h.system_identifier = $3 AND h.database_oid = $4 THEN h.relid = $5
+                             ELSE (h.schema_name, h.table_name) = ($1, $2) END
+                  RETURNING h.reason",
+                &[
+                    relation.schema.as_str().into(),
+                    relation.name.as_str().into(),
+                    session::system_identifier().into(),
+                    session::database().into(),
+                    relid.into(),
+                ],
             )
         })?
     } else {

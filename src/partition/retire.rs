@@ -5,7 +5,7 @@ use super::job::Work;
 use super::journal::Journal;
 use super::layout::Layout;
 use super::maintain::{Maintenance, told, warn};
-use super::policy::{Fate, Retention};
+use super::policy::{self, Fate, Retention};
 use super::table::Partition;
 use crate::error::{Error, Result};
 use crate::pg::{lookup, security, spi};
@@ -93,6 +93,22 @@ fn is_attached(relid: pg_sys::Oid) -> bool {
     .is_some()
 }
 
+/// What a partition holds, as the catalogue prints it for us.
+fn bound_now(relid: pg_sys::Oid) -> Option<String> {
+    let settings = [
+        (c"DateStyle", c"ISO"),
+        (c"TimeZone", c"UTC"),
+        (c"IntervalStyle", c"postgres"),
+        (c"search_path", c"pg_catalog, pg_temp"),
+    ];
+    security::with_settings(&settings, || {
+        spi::read_one_now::<String>(
+            "SELECT pg_get_expr(c.relpartbound, c.oid) FROM pg_class c WHERE c.oid = $1",
+            &[relid.into()],
+        )
+    })
+}
+
 /// A partition on its way out.
 struct Leaving {
     relid: pg_sys::Oid,
@@ -105,6 +121,14 @@ struct Leaving {
 impl Leaving {
     /// Written down before it is detached, so that an interruption does not leave it half retired.
     fn remember(&self, partition: &Partition) -> Result<()> {
+        // It was planned a while ago.
+        if let Some((_, reason)) = policy::holds()?.into_iter().find(|(held, _)| *held == self.name) {
+            return Err(Error::not_in_prerequisite_state(format!("{} is on hold", self.name)).detail(reason));
+        }
+        if bound_now(self.relid).as_deref() != Some(partition.bound_text.as_str()) {
+            return Err(Error::not_in_prerequisite_state(format!("{} was changed meanwhile", self.name))
+                .hint("The next run looks at it again."));
+        }
         security::as_extension_owner(|| {
             spi::run(
                 "INSERT INTO architect.partition_retiring AS r
