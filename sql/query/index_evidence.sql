@@ -1,11 +1,13 @@
 -- What is known of the use of some indexes over a window of time, on this server and on standbys whose
 -- figures were imported.
 -- $1 to $7 the indexes now: oid, table, name, scans, entries read, rows fetched, last scan; $8 since when
--- these count; $9 the window; $10 this server's name among the nodes.
+-- these count; $9 the window; $10 this server's name among the nodes;
+-- $11 the indexes' definitions, as Index::fingerprint makes them.
 WITH live AS (
-    SELECT l.*, md5(pg_get_indexdef(l.oid))::uuid AS definition
-      FROM unnest($1::oid[], $2::oid[], $3::text[], $4::int8[], $5::int8[], $6::int8[], $7::timestamptz[])
-           AS l (oid, table_oid, name, scans, tuples_read, tuples_fetched, last_scan)
+    SELECT l.*
+      FROM unnest($1::oid[], $2::oid[], $3::text[], $4::int8[], $5::int8[], $6::int8[], $7::timestamptz[],
+                  $11::text[]::uuid[])
+           AS l (oid, table_oid, name, scans, tuples_read, tuples_fetched, last_scan, definition)
 ),
 -- When figures were taken on each node: each time the counters of all indexes are known.
 moment AS (

@@ -65,7 +65,11 @@ pub fn all() -> Result<Vec<ForeignKey>> {
                CROSS JOIN LATERAL (
                     SELECT coalesce(sum(pg_stat_get_tuples_deleted(p.oid)), 0)::int8,
                            coalesce(sum(pg_stat_get_tuples_updated(p.oid)), 0)::int8
-                      FROM (SELECT f.confrelid UNION SELECT s.relid FROM pg_partition_tree(f.confrelid) AS s) AS p (oid)
+                      FROM (WITH RECURSIVE below (oid) AS (
+                                SELECT f.confrelid
+                                UNION
+                                SELECT i.inhrelid FROM pg_inherits AS i JOIN below AS b ON b.oid = i.inhparent)
+                            SELECT b.oid FROM below AS b) AS p
                     ) AS r (deletes, updates)
               WHERE f.contype = 'f' AND f.conparentid = 0
                 AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'architect')

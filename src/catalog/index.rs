@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::pg::{expression, lookup, spi};
 use pgrx::pg_sys;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
 /// An index as the catalogue and the statistics system know it.
@@ -78,6 +79,14 @@ impl Index {
 
     pub fn qualified_table(&self) -> String {
         lookup::qualify(&self.schema, &self.table_name)
+    }
+
+    /// Equal for an index and one rebuilt from it, as a uuid: all that tells an index from another but its
+    /// name. Not from pg_get_indexdef, which waits for whoever holds the table.
+    pub fn fingerprint(&self) -> String {
+        let told = (&self.method, self.unique, &self.keys, &self.included, &self.predicate);
+        let digest = Sha256::digest(format!("{told:?}").as_bytes());
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
     pub fn usable(&self) -> bool {

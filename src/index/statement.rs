@@ -10,18 +10,20 @@ pub fn drop_index(index: &Index) -> String {
     format!("DROP INDEX {}{};", concurrently(index), index.qualified_name())
 }
 
-/// Makes an index again as it was.
-pub fn create_again(index: &Index) -> String {
+/// Makes an index again as it was. None while somebody holds its table exclusively: to spell the definition
+/// PostgreSQL would wait for them.
+pub fn create_again(index: &Index) -> Option<String> {
+    lookup::relation_size(index.table)?;
     let definition = lookup::index_definition(index.oid);
     let name = quote_identifier(&index.name);
     let unique = if index.unique { "UNIQUE " } else { "" };
     // As PostgreSQL begins every definition: what follows is kept to the letter.
     for only in ["ONLY ", ""] {
         if let Some(rest) = definition.strip_prefix(&format!("CREATE {unique}INDEX {name} ON {only}")) {
-            return format!("CREATE {unique}INDEX {}{name} ON {rest};", concurrently(index));
+            return Some(format!("CREATE {unique}INDEX {}{name} ON {rest};", concurrently(index)));
         }
     }
-    format!("{definition};")
+    Some(format!("{definition};"))
 }
 
 /// Builds an index anew. What enforces an exclusion constraint cannot be built beside the old one.

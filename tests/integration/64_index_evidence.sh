@@ -71,3 +71,22 @@ is "and is evidence" "$(verdict a '90 days')" drop
 
 sql "CALL architect.run_maintenance()" >/dev/null
 sql_is "maintenance takes snapshots" "SELECT action FROM architect.maintenance_log() WHERE step = 'statistics snapshot'" taken
+
+# A table that somebody holds exclusively: no report waits for it. Indexes that go meanwhile end no report.
+sql "CREATE TABLE held (id int PRIMARY KEY, a int REFERENCES t, d date) PARTITION BY RANGE (id);
+     CREATE TABLE held_1 PARTITION OF held FOR VALUES FROM (1) TO (10); CREATE INDEX held_a ON held (a, id)" >/dev/null
+in_background holder "BEGIN; LOCK TABLE t, held, held_1 IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)"
+until [[ $(sql "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'held_1'::regclass") == 1 ]]; do sleep 0.1; done
+for report in "index_usage()" "unused_indexes()" "redundant_indexes(true)" "unindexed_foreign_keys()" "invalid_indexes()" "index_bloat('0')" \
+  "take_snapshot()" "statistics_figures()" "review_advice()"; do
+  ok "$report does not wait" sql "SET statement_timeout = '20s'; SELECT count(*) FROM architect.$report AS x"
+done
+sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ~ 'pg_sleep' AND pid <> pg_backend_pid()" >/dev/null
+finished holder >/dev/null || true
+in_background churn "DO \$\$ BEGIN FOR i IN 1..150 LOOP EXECUTE format('CREATE TABLE churn_%s (id int PRIMARY KEY, a int)', i); COMMIT; EXECUTE format('CREATE INDEX ON churn_%s (a)', i); COMMIT; EXECUTE format('DROP TABLE churn_%s', i); COMMIT; END LOOP; END \$\$"
+status=0
+while [[ ! -s $DBA_WORK/background.churn.status ]]; do
+  sql "SELECT count(*) FROM architect.index_usage; SELECT count(*) FROM architect.unused_indexes('0', include_kept => true); SELECT count(*) FROM architect.redundant_indexes(true)" >/dev/null 2>"$DBA_WORK/churn.err" || { status=1; break; }
+done
+finished churn >/dev/null || true
+is "indexes dropped meanwhile end no report" "$status $(cat "$DBA_WORK/churn.err" 2>/dev/null)" "0 "

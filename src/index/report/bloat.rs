@@ -46,6 +46,9 @@ pub fn findings(min_size: &str, exact: bool) -> Result<Vec<Finding>> {
         }
         // Where somebody holds it exclusively it could only be waited for.
         let Some(size) = lookup::relation_size(index.oid).filter(|size| *size >= least) else { continue };
+        if lookup::relation_size(index.table).is_none() {
+            continue;
+        }
         let judged = match &measured_by {
             Some(function) => measured(&index, function),
             None => estimated(&index, &mut sizer),

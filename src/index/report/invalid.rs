@@ -37,7 +37,7 @@ pub fn findings() -> Result<Vec<Finding>> {
                 "what CREATE INDEX or REINDEX CONCURRENTLY left when it failed; {} does its work",
                 twin.qualified_name()
             );
-            ("leftover", reason, Some(statement::drop_index(index)), Some(statement::create_again(index)))
+            ("leftover", reason, Some(statement::drop_index(index)), statement::create_again(index))
         } else {
             let reason = if index.ready {
                 "CREATE INDEX CONCURRENTLY failed: it is maintained, and checked if unique, but never read"

@@ -92,7 +92,7 @@ pub fn findings(include_kept: bool) -> Result<Vec<Finding>> {
             verdict: if drop { "drop" } else { "keep" },
             reason,
             fix: drop.then(|| statement::drop_index(index)),
-            undo: drop.then(|| statement::create_again(index)),
+            undo: if drop { statement::create_again(index) } else { None },
         });
     }
     found.sort_by(|a, b| {

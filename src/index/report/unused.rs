@@ -70,7 +70,7 @@ pub fn findings(request: &Request) -> Result<Vec<Finding>> {
             verdict,
             reason,
             fix: drop.then(|| statement::drop_index(index)),
-            undo: drop.then(|| statement::create_again(index)),
+            undo: if drop { statement::create_again(index) } else { None },
         });
     }
     found.sort_by(|a, b| (a.verdict, b.size, &a.index).cmp(&(b.verdict, a.size, &b.index)));

@@ -52,6 +52,7 @@ pub fn gather(indexes: &[Index], window: &Interval) -> Result<HashMap<pg_sys::Oi
     let read: Vec<i64> = live.iter().map(|i| i.tuples_read).collect();
     let fetched: Vec<i64> = live.iter().map(|i| i.tuples_fetched).collect();
     let last: Vec<Option<TimestampWithTimeZone>> = live.iter().map(|i| i.last_scan).collect();
+    let definitions: Vec<String> = live.iter().map(|i| i.fingerprint()).collect();
     let since = security::with_safe_search_path(|| {
         spi::read_one_now::<TimestampWithTimeZone>(
             &format!("SELECT coalesce({STATS_SINCE}, '-infinity')"),
@@ -72,6 +73,7 @@ pub fn gather(indexes: &[Index], window: &Interval) -> Result<HashMap<pg_sys::Oi
                 since.into(),
                 (*window).into(),
                 PRIMARY.into(),
+                definitions.into(),
             ],
             |row| {
                 let (Some(oid), Some(since), Some(until)) = (row.get(1)?, row.get(6)?, row.get(7)?) else {

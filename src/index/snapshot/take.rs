@@ -80,6 +80,7 @@ fn figures_of(index: &Index) -> Value {
         "index_oid": index.oid.to_u32(),
         "table_oid": index.table.to_u32(),
         "index_name": index.name,
+        "definition": index.fingerprint(),
         "scans": index.scans,
         "tuples_read": index.tuples_read,
         "tuples_fetched": index.tuples_fetched,
@@ -133,13 +134,11 @@ fn keep(node: &str, figures: &Value) -> Result<Option<Taken>> {
     let changed = spi::run(
         "INSERT INTO architect.index_snapshot
              (snapshot_id, index_oid, table_oid, index_name, definition, scans, tuples_read, tuples_fetched, last_scan)
-         SELECT $1, f.index_oid, f.table_oid, f.index_name, d.definition, f.scans, f.tuples_read, f.tuples_fetched,
+         SELECT $1, f.index_oid, f.table_oid, f.index_name, f.definition, f.scans, f.tuples_read, f.tuples_fetched,
                 f.last_scan
-           FROM jsonb_to_recordset($2) AS f (index_oid oid, table_oid oid, index_name text, scans int8,
+           FROM jsonb_to_recordset($2) AS f (index_oid oid, table_oid oid, index_name text, definition uuid, scans int8,
                                              tuples_read int8, tuples_fetched int8, last_scan timestamptz)
-           CROSS JOIN LATERAL (
-                SELECT md5(pg_get_indexdef(i.indexrelid))::uuid FROM pg_index AS i WHERE i.indexrelid = f.index_oid
-                ) AS d (definition)
+           JOIN pg_index AS i ON i.indexrelid = f.index_oid
            LEFT JOIN LATERAL (
                 SELECT p.scans, p.tuples_read, p.index_name, p.definition, s.stats_since
                   FROM architect.index_snapshot AS p
@@ -147,7 +146,7 @@ fn keep(node: &str, figures: &Value) -> Result<Option<Taken>> {
                  WHERE p.index_oid = f.index_oid AND s.node = $3
                  ORDER BY s.taken_at DESC LIMIT 1) AS p ON true
           WHERE p.scans IS NULL OR p.scans <> f.scans OR p.tuples_read <> f.tuples_read
-             OR p.index_name <> f.index_name OR p.definition <> d.definition
+             OR p.index_name <> f.index_name OR p.definition <> f.definition
              OR p.stats_since <> $4 AND f.scans > 0",
         &[id.into(), JsonB(figures["indexes"].clone()).into(), node.into(), stats_since.into()],
     )?;
