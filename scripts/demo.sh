@@ -92,6 +92,57 @@ trust() {
   show "SELECT table_name, status, code, fix FROM architect.audit_coverage();"
 }
 
+feed() {
+  heading "A feed of changes that loses nothing"
+  show "SELECT * FROM architect.enable_cdc('pgbench_tellers');"
+  show "SELECT * FROM architect.create_consumer('shipping');"
+  quiet "UPDATE pgbench_tellers SET tbalance = tbalance + 1 WHERE tid <= 3"
+  quiet "SELECT architect.emit_event('order.paid', '4711', '{\"amount\": 12.5}')"
+  show "SELECT position, operation, coalesce(table_name, topic) AS what, row_key, new_values FROM architect.poll_changes('shipping');"
+  position=$(answer "SELECT max(position) FROM architect.poll_changes('shipping')")
+  show "SELECT architect.ack_changes('shipping', $position);"
+  show "SELECT consumer_name, state, events, behind FROM architect.consumer_lag();"
+}
+
+partitions() {
+  heading "Partitions for the coming months"
+  quiet "CREATE TABLE measurements (id bigint, at timestamptz NOT NULL, value float8) PARTITION BY RANGE (at)"
+  show "SELECT * FROM architect.manage_partitions('measurements', every => '1 month', ahead => 3, keep => '2 years');"
+  show "CALL architect.maintain_partitions('measurements');"
+  show "SELECT partition_name, from_value, to_value FROM architect.partition_list('measurements');"
+  show "SELECT severity, code, detail FROM architect.partition_health('measurements');"
+}
+
+indexes() {
+  heading "A plan with an index nobody has built"
+  show "SELECT version, round(total_cost) AS cost, plan FROM architect.explain_with_indexes('SELECT * FROM pgbench_accounts WHERE abalance = 4711',
+       ARRAY['CREATE INDEX ON pgbench_accounts (abalance)']);"
+  show "SELECT index_name, category, scans FROM architect.index_usage ORDER BY scans DESC NULLS LAST, 1 LIMIT 5;"
+}
+
+privacy() {
+  heading "Where personal data is, and one person erased"
+  quiet "CREATE TABLE customers (id bigint PRIMARY KEY, name text, email text UNIQUE, born date);
+         CREATE TABLE invoices (id int PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers, sent_to text);
+         CREATE INDEX ON invoices (customer_id);
+         SELECT * FROM architect.enable_audit('customers');
+         INSERT INTO customers SELECT i, 'Maria Garcia', 'maria' || i || '@example.org', '1980-01-01' FROM generate_series(1, 50) AS i;
+         INSERT INTO invoices SELECT i, i, 'maria' || i || '@example.org' FROM generate_series(1, 50) AS i"
+  show "SELECT table_name, column_name, category, round(confidence::numeric, 2) AS confidence, proposed_action FROM architect.discover_pii('{public}')
+ WHERE table_name IN ('customers', 'invoices');"
+  quiet "SELECT architect.declare_subject('customer', 'customers', identity_columns => '{email}');
+         SELECT architect.declare_edge('customer', 'invoices', '{customer_id}', 'customers', ownership => 'owned')"
+  show "SELECT step, object_name, action, rows, blocker FROM architect.erase_subject('customer', '{\"id\": 7}');"
+  plan=$(answer "SELECT plan_hash FROM architect.plan_erasure('customer', '{\"id\": 7}') LIMIT 1")
+  show "SELECT step, object_name, action, rows_affected FROM architect.erase_subject('customer', '{\"id\": 7}', expected_plan => '$plan', dry_run => false);"
+  explain "The audit log keeps that there was a row, and nothing of whom:"
+  show "SELECT operation, row_key, old_values, new_values FROM architect.audit_log WHERE table_name = 'customers' AND row_key->>'id' = '7';"
+  heading "The others masked"
+  show "SELECT column_name, action, status, detail FROM architect.anonymize_table('customers', rules =>
+       '{\"name\": \"null\", \"email\": {\"action\": \"pseudonym\", \"category\": \"email\"}, \"born\": {\"action\": \"generalise\", \"params\": {\"unit\": \"year\"}}}');"
+  show "SELECT * FROM customers ORDER BY id LIMIT 3;"
+}
+
 nightly() {
   heading "Nightly"
   show "CALL architect.run_maintenance();"
@@ -107,5 +158,9 @@ recorded
 one_row
 disaster
 trust
+feed
+partitions
+indexes
+privacy
 nightly
 heading "Done in $((SECONDS - started)) seconds; the server is stopped and removed"
