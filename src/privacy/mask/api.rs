@@ -100,6 +100,7 @@ fn report(plan: &Plan, masked: Option<usize>) -> Vec<Row> {
 
 fn mask_now(plan: &Plan) -> Result<usize> {
     storage::ensure()?;
+    plan::warn_of_logs(plan)?;
     plan.foreign_keys.iter().try_for_each(ForeignKey::drop)?;
     let mut count = 0;
     for (stored, checked) in plan.stored()? {

@@ -84,6 +84,7 @@ fn begin(only: Option<Vec<pg_sys::Oid>>) -> Result<(i64, Plan)> {
         return Err(Error::not_in_prerequisite_state("no column of these tables is declared")
             .hint("Call declare_column() or accept_discovery() first."));
     }
+    plan::warn_of_logs(&plan)?;
     plan.foreign_keys.iter().try_for_each(ForeignKey::drop)?;
     let keys = serde_json::to_value(&plan.foreign_keys).map_err(|e| Error::internal(e.to_string()))?;
     let by = security::role_name(security::outer_role());

@@ -113,6 +113,12 @@ BEGIN;
 CALL architect.mask_database();
 ROLLBACK;
 
+-- An audited table: its log keeps the values, which is said.
+CREATE TABLE audited (id int PRIMARY KEY, a text);
+INSERT INTO audited VALUES (1, 'x');
+SELECT action FROM architect.enable_audit('audited');
+SELECT status FROM architect.anonymize_table('audited', rules => '{"a": "null"}');
+
 -- k-anonymity and l-diversity.
 CREATE TABLE cohort (zip text, age int, illness text);
 INSERT INTO cohort VALUES ('10', 30, 'flu'), ('10', 30, 'flu'), ('10', 30, 'flu'), ('20', 40, 'flu'), ('20', 40, 'cold'), ('30', 50, 'cold'), (NULL, 50, 'flu');
