@@ -1,9 +1,9 @@
 //! Forgetting a person in the audit log: the seal says that it was lawful.
 
 use super::seal::redact as sealed;
-use crate::capture::forget::{Forgetting, Log};
+use crate::capture::forget::{self, Forgetting, Log};
 use crate::capture::policy::Kind;
-use crate::capture::redaction::{PersonalLog, Redacted, Redaction};
+use crate::capture::redaction::{PersonalLog, Redacted, Redaction, Target};
 use crate::error::Result;
 use crate::pg::security;
 
@@ -12,6 +12,10 @@ pub struct AuditLog;
 const LOG: Log = Log { kind: Kind::Audit, table: "audit_entry", id: "audit_id", at: "changed_at" };
 
 impl PersonalLog for AuditLog {
+    fn former_values(&self, row: &Target, columns: &[String]) -> Result<Vec<String>> {
+        security::as_extension_owner(|| forget::former_values(&LOG, row, columns))
+    }
+
     fn redact(&self, redaction: &Redaction) -> Result<Option<Redacted>> {
         security::as_extension_owner(|| {
             let Some(forgetting) = Forgetting::of(&LOG, redaction)? else { return Ok(None) };

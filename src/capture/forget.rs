@@ -52,10 +52,53 @@ pub struct Forgetting {
     pub places: Vec<Place>,
 }
 
+impl Log {
+    fn is_there(&self) -> bool {
+        lookup::own_relation(self.table).is_some() && lookup::own_relation("capture_relation").is_some()
+    }
+}
+
+/// Values that some columns of a row had, as far as the log says. To be called as the extension's owner.
+pub fn former_values(log: &Log, row: &Target, columns: &[String]) -> Result<Vec<String>> {
+    if !log.is_there() || columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let redaction = Redaction { targets: vec![row.clone()], ..Redaction::default() };
+    let relations = relations(log, &redaction)?;
+    let keys: HashSet<Vec<Option<String>>> = row.keys.iter().cloned().collect();
+    let mut ids: Vec<i32> = relations.keys().copied().collect();
+    ids.sort_unstable();
+    let query = format!(
+        "SELECT e.relation_id, e.operation, e.row_key, e.image FROM architect.{} AS e WHERE e.relation_id = ANY ($1)",
+        log.table
+    );
+    let mut found = Vec::new();
+    Cursor::open(&query, &[ids.into()])?.each(|entry| {
+        let Some(relation) = relations.get(&entry.i32(0)) else { return Ok(()) };
+        let Some(image) = json(entry.text(3)) else { return Ok(()) };
+        if is_about(row, &keys, relation, json(entry.text(2)).as_ref(), entry.char(1), &image) {
+            for column in columns {
+                let values = forget_image::values_of(entry.char(1), &image, column);
+                found.extend(
+                    values.into_iter().filter(|value| !value.is_object()).filter_map(forget_image::text_of),
+                );
+            }
+        }
+        Ok(())
+    })?;
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+fn json(text: Option<String>) -> Option<Value> {
+    serde_json::from_str(&text?).ok()
+}
+
 impl Forgetting {
     /// Finds it; nothing where the log is not there. To be called as the extension's owner.
     pub fn of(log: &Log, redaction: &Redaction) -> Result<Option<Self>> {
-        if lookup::own_relation(log.table).is_none() || lookup::own_relation("capture_relation").is_none() {
+        if !log.is_there() {
             return Ok(None);
         }
         let identities: Vec<String> = redaction.identities.iter().map(|value| value.to_lowercase()).collect();
@@ -192,10 +235,10 @@ fn changes(
         let operation = row.char(4);
         let relation = relations.get(&row.i32(6));
         let stored_key = row.text(8);
-        let Some(mut image) = row.text(9).and_then(|text| serde_json::from_str::<Value>(&text).ok()) else {
+        let Some(mut image) = json(row.text(9)) else {
             return Ok(());
         };
-        let key: Option<Value> = stored_key.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let key: Option<Value> = json(stored_key.clone());
         let concerned: Vec<&Target> = relation
             .map(|relation| {
                 relation

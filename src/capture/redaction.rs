@@ -43,6 +43,9 @@ pub struct Redacted {
 
 /// A log that records what tables held.
 pub trait PersonalLog {
+    /// Values that some columns of a person's row had before.
+    fn former_values(&self, row: &Target, columns: &[String]) -> Result<Vec<String>>;
+
     /// Takes a person's values out, in this transaction: events, their times, actions and places stay.
     fn redact(&self, redaction: &Redaction) -> Result<Option<Redacted>>;
 }

@@ -1,8 +1,8 @@
 //! Forgetting a person in the change feed: what consumers have not read yet says no values any more.
 
-use crate::capture::forget::{Forgetting, Log};
+use crate::capture::forget::{self, Forgetting, Log};
 use crate::capture::policy::Kind;
-use crate::capture::redaction::{PersonalLog, Redacted, Redaction};
+use crate::capture::redaction::{PersonalLog, Redacted, Redaction, Target};
 use crate::error::Result;
 use crate::pg::security;
 
@@ -11,6 +11,10 @@ pub struct ChangeLog;
 const LOG: Log = Log { kind: Kind::Feed, table: "change_entry", id: "position", at: "recorded_at" };
 
 impl PersonalLog for ChangeLog {
+    fn former_values(&self, row: &Target, columns: &[String]) -> Result<Vec<String>> {
+        security::as_extension_owner(|| forget::former_values(&LOG, row, columns))
+    }
+
     fn redact(&self, redaction: &Redaction) -> Result<Option<Redacted>> {
         security::as_extension_owner(|| {
             let Some(forgetting) = Forgetting::of(&LOG, redaction)? else { return Ok(None) };

@@ -1,6 +1,6 @@
 //! Acting as another role for a moment.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
@@ -102,48 +102,17 @@ pub fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -
 
 /// Runs `work` as the owner of somebody's table, as VACUUM and ANALYZE do: the owner's triggers, casts,
 /// defaults and index expressions run with the owner's rights, cannot leave this role, cannot make temporary
-/// objects, find nothing through search_path, and cannot leave work to be done after the role has been left.
+/// objects, find nothing through search_path, and cannot leave work to be done after the role has been left:
+/// PostgreSQL refuses to queue deferred triggers here, hence the constraints are made immediate first.
 /// Rows hidden by row-level security are an error, never silently left out.
 ///
 /// To be called within `subtransaction::attempt`, which undoes everything when `work` fails.
 pub fn as_table_owner<R>(role: pg_sys::Oid, work: impl FnOnce() -> Result<R>) -> Result<R> {
     // What the caller itself has deferred runs now, as the caller, not within the owner's rights.
-    fire_deferred()?;
+    super::spi::run("SET CONSTRAINTS ALL IMMEDIATE", &[])?;
     switched(role, pg_sys::SECURITY_RESTRICTED_OPERATION as i32, || {
-        with_settings(&[(c"search_path", c"pg_catalog, pg_temp"), (c"row_security", c"off")], || {
-            let result = work()?;
-            fire_deferred()?;
-            refuse_deferred()?;
-            Ok(result)
-        })
+        with_settings(&[(c"search_path", c"pg_catalog, pg_temp"), (c"row_security", c"off")], work)
     })
-}
-
-/// Fires what deferrable triggers and constraints have queued up.
-fn fire_deferred() -> Result<()> {
-    super::spi::run("SET CONSTRAINTS ALL IMMEDIATE", &[]).map(|_| ())
-}
-
-/// A trigger that fired may have deferred others again: they would fire at the end of the transaction, with
-/// the rights of whoever is in charge then.
-fn refuse_deferred() -> Result<()> {
-    let tables = super::spi::read_now(
-        "SELECT DISTINCT t.tgrelid FROM pg_catalog.pg_trigger AS t
-          WHERE t.tgdeferrable AND t.tgconstraint OPERATOR(pg_catalog.<>) 0::pg_catalog.oid",
-        &[],
-        |row| row.get::<pg_sys::Oid>(1),
-    )?;
-    // SAFETY: reads this transaction's queue of triggers.
-    let left = |relid: &pg_sys::Oid| unsafe { pg_sys::AfterTriggerPendingOnRel(*relid) };
-    match tables.into_iter().flatten().find(left) {
-        None => Ok(()),
-        Some(relid) => Err(Error::not_in_prerequisite_state("a trigger left work for the end of the transaction")
-            .detail(format!(
-                "A deferrable trigger on table {} is still to be fired, which would happen with another role's rights.",
-                super::lookup::qualified_name(relid).unwrap_or_default()
-            ))
-            .hint("Look at what the triggers of the table do; none may run SET CONSTRAINTS ... DEFERRED.")),
-    }
 }
 
 /// Whether the current role has the rights of another.

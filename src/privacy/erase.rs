@@ -88,7 +88,7 @@ fn check_four_eyes(request: &request::Request, plan: &Plan) -> Result<()> {
 /// Carries a plan out that was made under locks, for a request.
 pub fn carry_out(plan: Plan, request: &request::Request) -> Result<Outcome> {
     let secret = storage::secret()?;
-    let identities = Identities::of(identity_values(&plan), &secret);
+    let identities = Identities::of(identity_values(&plan)?, &secret);
     let affected = redaction::without_values(|| run_steps(&plan))?;
     let redaction = redaction_of(&plan, &identities, request.request_id);
     let mut logs = Vec::new();
@@ -104,19 +104,36 @@ pub fn carry_out(plan: Plan, request: &request::Request) -> Result<Outcome> {
     Ok(Outcome { plan, request_id: Some(request.request_id), affected: Some(affected), logs })
 }
 
-fn identity_values(plan: &Plan) -> Vec<String> {
-    let Some(node) = plan.collection.nodes.first() else { return Vec::new() };
-    let Some(row) = node.rows.first().filter(|row| !row.key.is_empty()) else { return Vec::new() };
-    let root = &plan.graph.tables[0];
+/// What identifies the person, now and, as far as the logs know, before.
+fn identity_values(plan: &Plan) -> Result<Vec<String>> {
     let columns = &plan.graph.subject.identity;
-    // What erasing has put there before identifies nobody.
-    let replaced = |column: &String, value: &String| {
-        value == "erased"
-            || value.starts_with("erased-")
-            || root.declared.iter().any(|d| d.column == *column && d.params["value"].as_str() == Some(value))
+    let root = &plan.graph.tables[0];
+    let mut values: Vec<String> = Vec::new();
+    if let Some(row) = plan.collection.nodes.first().and_then(|node| node.rows.first())
+        && !row.key.is_empty()
+    {
+        values.extend(plan.collection.nodes[0].pick(row, columns).into_iter().flatten());
+    }
+    let key: Texts = plan.key.iter().cloned().map(Some).collect();
+    let row = Target {
+        relid: root.relid,
+        schema: root.schema.clone(),
+        table: root.name.clone(),
+        key_columns: Vec::new(),
+        keys: Vec::new(),
+        clear_key: false,
+        references: vec![(plan.graph.subject.key.clone(), vec![key])],
+        columns: None,
     };
-    let values = node.pick(row, columns).into_iter().zip(columns);
-    values.filter_map(|(value, column)| value.filter(|value| !replaced(column, value))).collect()
+    for log in LOGS {
+        values.extend(log.former_values(&row, columns)?);
+    }
+    // What erasing has put there before identifies nobody.
+    let constants: Vec<&str> = root.declared.iter().filter_map(|d| d.params["value"].as_str()).collect();
+    values.retain(|value| {
+        value != "erased" && !value.starts_with("erased-") && !constants.contains(&value.as_str())
+    });
+    Ok(values)
 }
 
 fn run_steps(plan: &Plan) -> Result<Vec<u64>> {

@@ -4,8 +4,9 @@
 use super::catalogue::{self, Edge, Subject};
 use super::order;
 use super::table::{self, Table};
+use crate::catalog::relation;
 use crate::error::{Error, Result};
-use crate::pg::{lookup, spi};
+use crate::pg::{ffi, lookup, spi};
 use pgrx::pg_sys;
 use std::collections::HashMap;
 
@@ -312,8 +313,35 @@ fn names_match(key: &ForeignKey, table: pg_sys::Oid, columns: &[String]) -> bool
             .all(|(number, name)| lookup::attribute_name(table, *number).as_deref() == Some(name))
 }
 
-/// Every foreign key that is not a copy of one of a partitioned table.
+/// Every foreign key that is not a copy of one of a partitioned table. One that a partition has by itself is taken for
+/// its table's: rows are looked for in the whole table.
 fn foreign_keys() -> Result<Vec<ForeignKey>> {
+    let mut found: Vec<ForeignKey> = Vec::new();
+    for key in stored_foreign_keys()? {
+        let key = of_whole_table(key)?;
+        let known = |other: &ForeignKey| {
+            (other.relid, &other.columns, other.to, &other.to_columns)
+                == (key.relid, &key.columns, key.to, &key.to_columns)
+        };
+        if !found.iter().any(known) {
+            found.push(key);
+        }
+    }
+    Ok(found)
+}
+
+fn of_whole_table(key: ForeignKey) -> Result<ForeignKey> {
+    let Some(top) = ffi::partition_ancestors(key.relid).last().copied() else { return Ok(key) };
+    let number = |number: &i16| {
+        lookup::attribute_name(key.relid, *number).and_then(|name| relation::column_number(top, &name))
+    };
+    let columns: Option<Vec<i16>> = key.columns.iter().map(number).collect();
+    let columns =
+        columns.ok_or_else(|| Error::internal("a partition has a column that its table has not"))?;
+    Ok(ForeignKey { relid: top, columns, ..key })
+}
+
+fn stored_foreign_keys() -> Result<Vec<ForeignKey>> {
     spi::read_now(
         "SELECT c.conname::pg_catalog.text, c.conrelid, c.conkey, c.confrelid, c.confkey, c.confdeltype
            FROM pg_catalog.pg_constraint AS c

@@ -51,10 +51,6 @@ pub fn within<T>(owner: pg_sys::Oid, table: &str, work: impl FnOnce() -> Result<
 /// An error without what it says: SQLSTATE and table only.
 fn silent(error: &Error, table: &str) -> Error {
     let code = error.code();
-    // Ours hold names, never values.
-    if error.message() == DEFERRED {
-        return Error::new(code, DEFERRED).detail(format!("It happened on table {table}."));
-    }
     Error::new(code, format!("a statement on table {table} failed"))
         .detail(format!(
             "The message of SQLSTATE {} is withheld: it may hold values of the row.",
@@ -62,8 +58,6 @@ fn silent(error: &Error, table: &str) -> Error {
         ))
         .hint("Look at the constraints and triggers of the table; nothing was changed.")
 }
-
-const DEFERRED: &str = "a trigger left work for the end of the transaction";
 
 /// Rows of a query, as texts.
 pub fn texts(query: &str, values: &Values, width: usize) -> Result<Vec<Vec<Option<String>>>> {

@@ -129,18 +129,24 @@ pub fn aging(request: &Request) -> Result<Vec<Place>> {
     let mut places = Vec::new();
     let tables = security::as_extension_owner(|| {
         spi::read_now(
-            "SELECT DISTINCT l.object_name, s.schemaname IS NOT NULL,
-                    GREATEST(s.last_vacuum, s.last_autovacuum) OPERATOR(pg_catalog.>) pg_catalog.max(l.executed_at) OVER (PARTITION BY l.object_name)
-               FROM architect.data_deletion_log AS l
-               LEFT JOIN pg_catalog.pg_stat_all_tables AS s
-                 ON pg_catalog.format('%I.%I', s.schemaname, s.relname) OPERATOR(pg_catalog.=) l.object_name
-              WHERE l.request_id OPERATOR(pg_catalog.=) $1 AND l.rows_affected OPERATOR(pg_catalog.>) 0
-              ORDER BY 1",
+            "SELECT l.object_name,
+                    pg_catalog.bool_and(COALESCE(GREATEST(s.last_vacuum, s.last_autovacuum) OPERATOR(pg_catalog.>) l.at, false))
+               FROM (SELECT d.object_name, pg_catalog.to_regclass(CASE d.object_name WHEN 'architect.audit_log' THEN 'architect.audit_entry'
+                                   WHEN 'architect.change_log' THEN 'architect.change_entry' ELSE d.object_name END) AS relation, pg_catalog.max(d.executed_at) AS at
+                       FROM architect.data_deletion_log AS d
+                      WHERE d.request_id OPERATOR(pg_catalog.=) $1 AND d.rows_affected OPERATOR(pg_catalog.>) 0
+                      GROUP BY 1) AS l
+               JOIN pg_catalog.pg_stat_all_tables AS s
+                 ON s.relid OPERATOR(pg_catalog.=) l.relation::pg_catalog.oid
+                    AND NOT EXISTS (SELECT FROM pg_catalog.pg_partition_tree(l.relation) AS p WHERE p.isleaf)
+                 OR s.relid OPERATOR(pg_catalog.=) ANY (SELECT p.relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree(l.relation) AS p
+                                                         WHERE p.isleaf)
+              GROUP BY l.object_name ORDER BY l.object_name",
             &[request.request_id.into()],
-            |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<bool>(2)?, row.get::<bool>(3)?)),
+            |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<bool>(2)?)),
         )
     })?;
-    for (table, _, vacuumed) in tables.into_iter().filter(|(_, exists, _)| *exists == Some(true)) {
+    for (table, vacuumed) in tables {
         places.push(if vacuumed == Some(true) {
             Place::new(
                 format!("dead rows of {table}"),

@@ -1,0 +1,147 @@
+-- Protects: a superuser erases rows of a table whose owner is hostile. Nothing of the owner's runs with the
+-- superuser's rights, then or at the end of the transaction; nothing it says reaches the caller.
+\set VERBOSITY default
+\pset format unaligned
+\pset footer off
+SET client_min_messages = warning;
+CREATE ROLE regress_mallory LOGIN;
+CREATE SCHEMA mallory AUTHORIZATION regress_mallory;
+SET SESSION AUTHORIZATION regress_mallory;
+SET search_path = mallory;
+CREATE TABLE person (id int PRIMARY KEY, email text UNIQUE, name text NOT NULL);
+CREATE TABLE child (id int PRIMARY KEY, person_id int REFERENCES person ON DELETE CASCADE, secret text);
+CREATE TABLE seen (who text, session_who text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO mallory.seen VALUES (current_user, session_user); RETURN COALESCE(OLD, NEW); END $$;
+RESET SESSION AUTHORIZATION;
+SET search_path = mallory;
+CREATE FUNCTION pg_temp.fresh() RETURNS void LANGUAGE sql AS $$
+    DELETE FROM mallory.seen; DELETE FROM mallory.child; DELETE FROM mallory.person;
+    INSERT INTO mallory.person VALUES (1, 'sentinel@example.org', 'Sen Tinel'), (2, 'b@example.org', 'B');
+    INSERT INTO mallory.child VALUES (1, 1, 'sentinel@example.org'), (2, 2, 'x'); $$;
+CREATE FUNCTION pg_temp.erase() RETURNS TABLE (object_name text, action text, rows_affected bigint) LANGUAGE sql AS $$
+    SELECT object_name, action, rows_affected FROM architect.erase_subject('mallory', '1', dry_run => false,
+        expected_plan => (SELECT plan_hash FROM architect.plan_erasure('mallory', '1') LIMIT 1)) $$;
+SELECT pg_temp.fresh();
+SELECT action FROM architect.declare_subject('mallory', 'person', identity_columns => '{email,name}');
+
+\echo attack: a trigger that runs as the caller
+CREATE TRIGGER note BEFORE DELETE ON child FOR EACH ROW EXECUTE FUNCTION note();
+SELECT * FROM pg_temp.erase();
+SELECT * FROM seen;
+DROP TRIGGER note ON child;
+
+\echo attack: a trigger that makes its owner a superuser
+SELECT pg_temp.fresh();
+CREATE FUNCTION climb() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN EXECUTE 'ALTER ROLE regress_mallory SUPERUSER'; RETURN OLD; END $$;
+CREATE TRIGGER climb BEFORE DELETE ON child FOR EACH ROW EXECUTE FUNCTION climb();
+SELECT * FROM pg_temp.erase();
+SELECT rolsuper FROM pg_roles WHERE rolname = 'regress_mallory';
+SELECT count(*) FROM child;
+DROP TRIGGER climb ON child;
+
+\echo attack: a trigger that takes back the role of the caller
+CREATE FUNCTION back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RESET ROLE; RESET SESSION AUTHORIZATION; RETURN OLD; END $$;
+CREATE TRIGGER back BEFORE DELETE ON child FOR EACH ROW EXECUTE FUNCTION back();
+SELECT * FROM pg_temp.erase();
+DROP TRIGGER back ON child;
+
+\echo attack: a trigger that leaves a temporary table for later
+CREATE FUNCTION litter() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN CREATE TEMP TABLE pg_class_trap (x int); RETURN OLD; END $$;
+CREATE TRIGGER litter BEFORE DELETE ON child FOR EACH ROW EXECUTE FUNCTION litter();
+SELECT * FROM pg_temp.erase();
+DROP TRIGGER litter ON child;
+
+\echo attack: a deferred trigger, which would run as whoever commits
+CREATE CONSTRAINT TRIGGER later AFTER DELETE ON child DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note();
+BEGIN;
+SELECT * FROM pg_temp.erase();
+COMMIT;
+SELECT * FROM seen;
+
+\echo attack: a trigger that defers others again
+ALTER TABLE child DISABLE TRIGGER later;
+SELECT pg_temp.fresh();
+ALTER TABLE child ENABLE TRIGGER later;
+CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN SET CONSTRAINTS ALL DEFERRED; DELETE FROM mallory.child WHERE id = 2; RETURN NULL; END $$;
+DELETE FROM seen;
+CREATE TRIGGER again AFTER DELETE ON child FOR EACH ROW WHEN (pg_trigger_depth() < 1) EXECUTE FUNCTION again();
+BEGIN;
+SELECT * FROM pg_temp.erase();
+COMMIT;
+SELECT who FROM seen;
+DROP TRIGGER again ON child;
+DROP TRIGGER later ON child;
+
+\echo attack: an error that tells what the row holds
+SELECT pg_temp.fresh();
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'look: %', OLD.secret USING DETAIL = OLD.secret, HINT = OLD.secret; END $$;
+CREATE TRIGGER tell BEFORE DELETE ON child FOR EACH ROW EXECUTE FUNCTION tell();
+SELECT * FROM pg_temp.erase();
+DROP TRIGGER tell ON child;
+-- A CHECK that the replacement does not pass names the row, in PostgreSQL's own words.
+SELECT action FROM architect.declare_edge('mallory', 'child', '{person_id}', 'person', on_erase => 'mask');
+ALTER TABLE child ADD CONSTRAINT not_null_please CHECK (secret IS NOT NULL);
+SELECT * FROM pg_temp.erase();
+ALTER TABLE child DROP CONSTRAINT not_null_please;
+SELECT action FROM architect.undeclare_edge((SELECT edge_id FROM architect.privacy_edges('mallory')));
+
+\echo attack: a trigger that keeps the rows, and says nothing
+CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER keep BEFORE DELETE ON child FOR EACH ROW EXECUTE FUNCTION keep();
+SELECT * FROM pg_temp.erase();
+SELECT count(*) FROM person;
+DROP TRIGGER keep ON child;
+
+\echo attack: operators and functions in a schema on the caller search_path
+CREATE FUNCTION mallory.always(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN INSERT INTO mallory.seen VALUES ('operator', current_user); RETURN true; END $$;
+CREATE OPERATOR mallory.= (LEFTARG = text, RIGHTARG = text, FUNCTION = mallory.always);
+CREATE FUNCTION mallory.lower(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN INSERT INTO mallory.seen VALUES ('lower', current_user); RETURN ''; END $$;
+DELETE FROM seen;
+SET search_path = mallory, pg_catalog;
+SELECT * FROM pg_temp.erase();
+SELECT * FROM seen;
+RESET search_path;
+
+\echo attack: names that are SQL
+SET SESSION AUTHORIZATION regress_mallory;
+CREATE TABLE mallory."p"";DROP TABLE x;--" ("id'" int PRIMARY KEY, "e""mail" text, "värde üßer 名前" text NOT NULL UNIQUE);
+CREATE TABLE mallory."c'"";" ("ref"";" int REFERENCES mallory."p"";DROP TABLE x;--", "j'" jsonb);
+INSERT INTO mallory."p"";DROP TABLE x;--" VALUES (1, 'sentinel@example.org', 'sentinel'), (2, 'b', 'c');
+INSERT INTO mallory."c'"";" VALUES (1, '{"a": 1}'), (2, '{}');
+RESET SESSION AUTHORIZATION;
+SELECT action FROM architect.declare_subject('q''";', 'mallory."p"";DROP TABLE x;--"', on_erase => 'mask');
+SELECT action FROM architect.declare_edge('q''";', 'mallory."c''"";"', ARRAY['ref";'], 'mallory."p"";DROP TABLE x;--"');
+SELECT object_name, action, columns, rows_affected FROM architect.erase_subject('q''";', '1', dry_run => false,
+    expected_plan => (SELECT plan_hash FROM architect.plan_erasure('q''";', '1') LIMIT 1));
+SELECT "id'", "e""mail", left("värde üßer 名前", 7) FROM mallory."p"";DROP TABLE x;--" ORDER BY 1;
+SELECT * FROM mallory."c'"";";
+
+\echo attack: row-level security that hides rows from the owner
+ALTER TABLE mallory.child ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mallory.child FORCE ROW LEVEL SECURITY;
+SELECT object_name, action, blocker FROM architect.plan_erasure('mallory', '2');
+ALTER TABLE mallory.child NO FORCE ROW LEVEL SECURITY;
+-- Policies alone do not concern the owner.
+SELECT object_name, action, rows FROM architect.plan_erasure('mallory', '2');
+
+\echo attack: somebody who may call erases what is not his
+CREATE ROLE regress_operator;
+SELECT count(*) > 0 AS granted FROM architect.grant_access('regress_operator', 'operator');
+SET ROLE regress_operator;
+SELECT object_name, action, blocker FROM architect.plan_erasure('mallory', '2');
+SELECT * FROM architect.erase_subject('mallory', '2', expected_plan => 'x', dry_run => false);
+SELECT architect.export_subject('mallory', '2');
+SELECT * FROM architect.data_deletion_log;
+SELECT secret FROM architect.privacy_setting;
+RESET ROLE;
+
+SELECT count(*) > 0 AS revoked FROM architect.revoke_access('regress_operator');
+SELECT action FROM architect.undeclare_subject('mallory');
+SELECT action FROM architect.undeclare_subject('q''";');
+DROP SCHEMA mallory CASCADE;
+DROP ROLE regress_mallory;
+DROP ROLE regress_operator;
