@@ -96,7 +96,7 @@ sql_is "and the conversion is known" "SELECT phase FROM architect.partition_prog
 fails_with "rows beyond the first partition are refused meanwhile" 23514 "INSERT INTO app.t (at) VALUES (now() + interval '1 year')"
 ok "a second call goes on" sql "$convert)"
 sql_is "to the end" "SELECT ($partitioned), ($traces), (SELECT count(*) FROM app.t)" "t|0|20000"
-sql "UPDATE architect.partition_operation SET finished_at = NULL, outcome = NULL, settings = settings || jsonb_build_object('later', jsonb_build_array(jsonb_build_array('app'::regrole::oid::bigint, 'ALTER TABLE app.item VALIDATE CONSTRAINT ' || (SELECT quote_ident(conname) FROM pg_constraint WHERE conrelid = 'app.item'::regclass AND conparentid = 0)))) WHERE outcome = 'converted' AND operation_id = (SELECT max(operation_id) FROM architect.partition_operation);
+sql "UPDATE architect.partition_operation SET finished_at = NULL, outcome = NULL, settings = settings || jsonb_build_object('later', jsonb_build_array(jsonb_build_object('relation', 'app.item'::regclass::oid::bigint, 'constraint', (SELECT conname FROM pg_constraint WHERE conrelid = 'app.item'::regclass AND conparentid = 0)))) WHERE outcome = 'converted' AND operation_id = (SELECT max(operation_id) FROM architect.partition_operation);
      ALTER TABLE app.t_p_history ADD CONSTRAINT architect_partition_bound CHECK (at IS NOT NULL)"
 sql_is "what is left after the exchange is known too" "SELECT phase FROM architect.partition_progress() WHERE finished_at IS NULL" exchanged
 fails_with "there is no way back then" 55000 "CALL architect.abort_partition_operation('app.t')"

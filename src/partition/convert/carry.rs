@@ -60,13 +60,6 @@ SELECT r.relowner, format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', c.conrelid::r
   JOIN pg_class AS r ON r.oid = c.conrelid
  ORDER BY c.conrelid, c.conname";
 
-pub const VALIDATE_INCOMING: &str = "
-SELECT r.relowner, format('ALTER TABLE %s VALIDATE CONSTRAINT %I', c.conrelid::regclass, c.conname)
-  FROM given JOIN pg_constraint AS c ON c.confrelid = tbl AND c.conrelid <> tbl AND c.contype = 'f' AND c.conparentid = 0
-  JOIN pg_class AS r ON r.oid = c.conrelid
- WHERE c.convalidated
- ORDER BY c.conrelid, c.conname";
-
 /// What hangs on the table by name and would clash with what the partitioned table hands down.
 pub const STRIP: &str = "
 SELECT owner, format('DROP TRIGGER %I ON %s', t.tgname, history)

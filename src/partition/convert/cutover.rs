@@ -2,6 +2,7 @@
 //! partitioned table that takes its name and all that hung on it. Only the catalogue changes, no row is read.
 
 use super::carry::{self, Names, Statement};
+use super::later::{self, Unchecked};
 use super::obstacles;
 use crate::error::{Error, Result};
 use crate::partition::job;
@@ -30,7 +31,7 @@ pub struct Cutover<'a> {
 pub struct Script {
     pub statements: Vec<Statement>,
     /// To be run afterwards: checks of foreign keys.
-    pub later: Vec<Statement>,
+    pub later: Vec<Unchecked>,
 }
 
 /// The name a widened key's index has while it waits for the exchange.
@@ -149,7 +150,7 @@ impl Cutover<'_> {
         let mut later = Vec::new();
         if !self.drop_incoming {
             script.extend(names.statements(carry::ADD_INCOMING)?);
-            later = names.statements(carry::VALIDATE_INCOMING)?;
+            later = later::of(names.table)?;
         }
         Ok(Script { statements: script, later })
     }

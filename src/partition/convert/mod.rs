@@ -8,11 +8,13 @@
 //! | `obstacles.rs` | what stands in the way |
 //! | `carry.rs` | everything that hangs on a table, as the commands that make it anew |
 //! | `cutover.rs` | the one short transaction |
+//! | `later.rs` | foreign keys to be checked afterwards |
 //! | `run.rs` | the steps, each of which can be the last before a crash |
 
 mod api;
 pub mod carry;
 mod cutover;
+pub mod later;
 mod obstacles;
 mod run;
 

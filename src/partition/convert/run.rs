@@ -3,6 +3,7 @@
 
 use super::carry::Names;
 use super::cutover::{self, BOUND, Cutover, Script};
+use super::later::Unchecked;
 use super::obstacles::{self, Obstacle};
 use crate::catalog::relation::{Relation, describe};
 use crate::error::{Error, Result};
@@ -23,8 +24,8 @@ pub struct Settings {
     unit: Option<String>,
     ahead: i32,
     drop_incoming: bool,
-    /// What is left to be checked after the exchange: role and command.
-    later: Vec<(u32, String)>,
+    /// What is left to be checked after the exchange.
+    later: Vec<Unchecked>,
     /// The table as a partition, after the exchange.
     history: Option<u32>,
     timezone: String,
@@ -222,7 +223,10 @@ impl Conversion<'_> {
             for statement in &script.statements {
                 tell(format!("   {};", statement.sql));
             }
-            for statement in &script.later {
+            let later = self
+                .attempts
+                .look(|| script.later.iter().map(Unchecked::statement).collect::<Result<Vec<_>>>())?;
+            for statement in later.into_iter().flatten() {
                 step(format!(
                     "{}; -- SHARE UPDATE EXCLUSIVE there, reads it beside readers and writers",
                     statement.sql
@@ -271,8 +275,7 @@ impl Conversion<'_> {
                 let script = cutover.script()?;
                 let parent = cutover.run(&script)?;
                 operation.settings.history = Some(self.table.oid.to_u32());
-                operation.settings.later =
-                    script.later.iter().map(|s| (s.role.to_u32(), s.sql.clone())).collect();
+                operation.settings.later.clone_from(&script.later);
                 operation.enter(EXCHANGED, Some(parent))?;
                 Ok((parent, script))
             })
@@ -382,11 +385,10 @@ impl Conversion<'_> {
     fn complete(&self, mut operation: Operation<Settings>) -> Result<()> {
         let name = self.table.qualified_name();
         let owner = self.attempts.owner;
-        while let Some((role, sql)) = operation.settings.later.first().cloned() {
-            let statement = super::carry::Statement { role: pg_sys::Oid::from(role), sql };
+        while let Some(unchecked) = operation.settings.later.first().cloned() {
             self.attempts.patiently(|| {
-                cutover::as_role(owner, &statement)?;
-                operation.settings.later.retain(|(_, sql)| *sql != statement.sql);
+                unchecked.check(owner)?;
+                operation.settings.later.retain(|other| *other != unchecked);
                 operation.enter(EXCHANGED, None)
             })?;
         }

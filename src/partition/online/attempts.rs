@@ -66,7 +66,7 @@ impl Attempts<'_> {
         self.procedure.transaction(|| {
             security::as_owner(self.owner, || {
                 set_lock_timeout(lock_timeout)?;
-                autovacuum_gives_way();
+                autovacuum_gives_way()?;
                 work()
             })
         })
@@ -80,13 +80,13 @@ pub fn set_lock_timeout(milliseconds: i32) -> Result<()> {
 }
 
 /// Autovacuum leaves a table to whoever has waited for it as long as deadlock_timeout, which by default is
-/// longer than we are willing to wait.
-fn autovacuum_gives_way() {
-    let _ = security::as_extension_owner(|| {
-        crate::pg::subtransaction::attempt(|| {
-            spi::run("SELECT pg_catalog.set_config('deadlock_timeout', '50ms', true)", &[])
-        })
-    });
+/// longer than we are willing to wait. Only superusers may set it; without, an attempt more may be needed.
+fn autovacuum_gives_way() -> Result<()> {
+    let set = || spi::run("SELECT pg_catalog.set_config('deadlock_timeout', '50ms', true)", &[]);
+    match security::as_extension_owner(|| crate::pg::subtransaction::attempt(set)) {
+        Err(error) if error.is_cancel() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn is_about_locks(error: &Error) -> bool {

@@ -239,7 +239,8 @@ pub fn check(parent: &Parent, sources: &[pg_sys::Oid], pieces: &[Piece]) -> Resu
            FROM pg_class AS c WHERE c.oid = ANY ($1) AND c.relforcerowsecurity
          UNION ALL
          SELECT format('Trigger %I is on %s and not on the partitioned table.', t.tgname, t.tgrelid::regclass)
-           FROM pg_trigger AS t WHERE t.tgrelid = ANY ($1) AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgname NOT LIKE 'architect\\_note%'
+           FROM pg_trigger AS t WHERE t.tgrelid = ANY ($1) AND NOT t.tgisinternal AND t.tgparentid = 0
+            AND NOT EXISTS (SELECT FROM pg_proc AS p WHERE p.oid = t.tgfoid AND p.pronamespace = 'architect'::regnamespace)
          UNION ALL
          SELECT format('Foreign key %I is on %s and not on the partitioned table.', k.conname, k.conrelid::regclass)
            FROM pg_constraint AS k WHERE k.conrelid = ANY ($1) AND k.contype = 'f' AND k.conparentid = 0

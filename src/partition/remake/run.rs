@@ -4,6 +4,7 @@ use super::plan::{Key, Piece};
 use super::{copy, stage};
 use crate::error::{Error, Result};
 use crate::partition::convert::carry::{self, Names, Statement};
+use crate::partition::convert::later::{self, Unchecked};
 use crate::partition::online::{self, Attempts, Call, Operation, tell};
 use crate::partition::table::{self, Parent, Partition};
 use crate::pg::{lookup, spi};
@@ -26,7 +27,7 @@ pub struct Settings {
     pub per_batch: i64,
     pub pause_ms: u64,
     pub indexed: Vec<u32>,
-    pub later: Vec<(u32, String)>,
+    pub later: Vec<Unchecked>,
     pub drop_source: bool,
 }
 
@@ -135,7 +136,12 @@ impl Remake<'_> {
             if operation.settings.indexed.contains(&index.to_u32()) {
                 continue;
             }
+            // Rows were copied at different times: two that have exchanged a value, one copied before and one
+            // after, would not both be unique. Once every note is dealt with, the copy is the table as it was
+            // at one moment.
+            self.nearly_caught_up(operation)?;
             self.attempts.patiently(|| {
+                copy::again(&operation.settings, i64::MAX)?;
                 stage::add_index(&operation.settings, index)?;
                 operation.settings.indexed.push(index.to_u32());
                 operation.enter(INDEXING, None)
@@ -163,7 +169,8 @@ impl Remake<'_> {
         self.attempts.retrying(|| operation.enter(CATCHING_UP, None))
     }
 
-    fn catch_up(&self, operation: &mut Operation<Settings>) -> Result<()> {
+    /// Deals with notes until few are left.
+    fn nearly_caught_up(&self, operation: &Operation<Settings>) -> Result<()> {
         let mut limit = AGAIN;
         loop {
             self.attempts.in_time()?;
@@ -176,10 +183,17 @@ impl Remake<'_> {
                 }
                 Err(error) => return Err(error),
                 Ok(taken) if taken > FEW => {}
-                Ok(_) => match self.attempts.retrying(|| self.exchange(operation)) {
-                    Err(error) if is_too_many(&error) => {}
-                    done => return done,
-                },
+                Ok(_) => return Ok(()),
+            }
+        }
+    }
+
+    fn catch_up(&self, operation: &mut Operation<Settings>) -> Result<()> {
+        loop {
+            self.nearly_caught_up(operation)?;
+            match self.attempts.retrying(|| self.exchange(operation)) {
+                Err(error) if is_too_many(&error) => {}
+                done => return done,
             }
         }
     }
@@ -217,7 +231,7 @@ impl Remake<'_> {
         copy::again(&operation.settings, i64::MAX)?;
         let drop: Vec<Statement> = names.statements(carry::DROP_INCOMING)?;
         let add: Vec<Statement> = names.statements(carry::ADD_INCOMING)?;
-        let later: Vec<Statement> = names.statements(carry::VALIDATE_INCOMING)?;
+        let later = later::of(self.parent.oid)?;
         let run = |statements: &[Statement]| {
             statements
                 .iter()
@@ -228,7 +242,7 @@ impl Remake<'_> {
         stage::exchange(&operation.settings, &parent)?;
         stage::drop(&operation.settings)?;
         run(&add)?;
-        operation.settings.later = later.iter().map(|s| (s.role.to_u32(), s.sql.clone())).collect();
+        operation.settings.later = later;
         operation.enter(EXCHANGED, None)
     }
 
@@ -236,11 +250,10 @@ impl Remake<'_> {
         let names: Vec<String> =
             operation.settings.pieces.iter().map(|piece| operation.settings.qualify(&piece.name)).collect();
         tell(format!("{} now has {}", self.parent.qualified_name(), names.join(", ")));
-        while let Some((role, sql)) = operation.settings.later.first().cloned() {
-            let statement = Statement { role: pg_sys::Oid::from(role), sql };
+        while let Some(unchecked) = operation.settings.later.first().cloned() {
             self.attempts.patiently(|| {
-                crate::partition::convert::as_role(self.attempts.owner, &statement)?;
-                operation.settings.later.retain(|(_, sql)| *sql != statement.sql);
+                unchecked.check(self.attempts.owner)?;
+                operation.settings.later.retain(|other| *other != unchecked);
                 operation.enter(EXCHANGED, None)
             })?;
         }
