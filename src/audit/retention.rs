@@ -4,12 +4,9 @@ use crate::audit::partitions::{self, Partition, readable};
 use crate::audit::seal::retire;
 use crate::audit::settings::Settings;
 use crate::error::Result;
-use crate::maintenance::Run;
+use crate::maintenance::{Run, contexts};
 use crate::pg::{lookup, spi};
 use pgrx::prelude::*;
-
-/// Contexts purged in one transaction.
-const BATCH: i64 = 10_000;
 
 /// Drops, or detaches, the months past keeping, the oldest first.
 pub fn drop_months(run: &mut Run) -> Result<()> {
@@ -93,36 +90,7 @@ pub fn purge_contexts(run: &mut Run) -> Result<()> {
         oldest_kept()
     })?;
     let Some(limit) = limit else { return Ok(()) };
-    let mut after = i64::MIN;
-    let mut purged = 0;
-    loop {
-        let batch = run.transaction(|| {
-            spi::read_now(
-                "WITH batch AS (
-                     SELECT c.context_id, c.recorded_at FROM architect.capture_context AS c
-                      WHERE c.context_id > $1 ORDER BY c.context_id LIMIT $3),
-                 gone AS (
-                     DELETE FROM architect.capture_context AS c USING batch AS b
-                      WHERE c.context_id = b.context_id
-                        AND b.recorded_at < $2 - '29 days'::pg_catalog.interval
-                     RETURNING 1)
-                 SELECT (SELECT pg_catalog.max(b.context_id) FROM batch AS b), (SELECT pg_catalog.count(*) FROM gone)",
-                &[after.into(), partitions::timestamp(limit)?.into(), BATCH.into()],
-                |row| Ok((row.get::<i64>(1)?, row.get::<i64>(2)?.unwrap_or_default())),
-            )
-        })?;
-        match batch.first() {
-            Some((Some(last), gone)) => {
-                after = *last;
-                purged += gone;
-                // Numbers grow with time: past the first batch that keeps all, all are kept.
-                if *gone == 0 {
-                    break;
-                }
-            }
-            _ => break,
-        }
-    }
+    let purged = contexts::purge(run, limit)?;
     if purged > 0 {
         run.note(
             "capture_context",
@@ -142,5 +110,6 @@ fn oldest_kept() -> Result<Option<i64>> {
         &[],
     )
     .map(i64::from);
-    Ok(lowest.into_iter().chain(in_default).min().filter(|&at| at > i64::MIN))
+    let in_feed = crate::capture::feed::oldest()?;
+    Ok(lowest.into_iter().chain(in_default).chain(in_feed).min().filter(|&at| at > i64::MIN))
 }

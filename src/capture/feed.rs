@@ -2,12 +2,12 @@
 
 use crate::capture::key::key_hash;
 use crate::capture::log::{Operation, Statement};
-use crate::capture::policy::{own_table, storage_missing};
+use crate::capture::policy::{Kind, own_table, storage_missing};
 use crate::capture::position::Positions;
 use crate::error::Result;
 use crate::pg::append::{Columns, Destination, Log, NewRow, Target};
-use crate::pg::lookup;
-use pgrx::pg_sys;
+use crate::pg::{lookup, spi};
+use pgrx::prelude::*;
 
 mod entry {
     pub const POSITION: usize = 0;
@@ -116,6 +116,20 @@ impl Destination for Segments {
             .map(|relid| Target { relid, low: i64::MIN, high: i64::MAX })
             .ok_or_else(|| storage_missing("change_entry_0"))
     }
+}
+
+/// Nothing in the feed was recorded before; none where it is empty or not there.
+pub fn oldest() -> Result<Option<i64>> {
+    if !Kind::Feed.storage_exists() {
+        return Ok(None);
+    }
+    // Positions grow with time, less what a statement takes to lock its rows.
+    Ok(spi::read_one_now::<TimestampWithTimeZone>(
+        "SELECT e.recorded_at OPERATOR(pg_catalog.-) '1 day'::pg_catalog.interval
+           FROM architect.change_entry AS e ORDER BY e.position LIMIT 1",
+        &[],
+    )
+    .map(i64::from))
 }
 
 /// The name of a table of the feed.

@@ -11,6 +11,7 @@
 //! | `image.rs` | pure: what the feed keeps of a change, taken apart |
 //! | `redact.rs` | forgetting a person |
 //! | `storage.rs` | the feed's tables, made on first use and owned by the extension's owner |
+//! | `upkeep.rs` | the upkeep of the feed's tables |
 //! | `event.rs` | what an event looks like as JSON, shared by the feed and the WAL path |
 //! | `decode/` | the WAL path: an output plugin for logical decoding |
 
@@ -25,5 +26,6 @@ mod image;
 mod options;
 pub mod redact;
 pub mod storage;
+pub mod upkeep;
 
 pub use enable::FOLLOWER;

@@ -6,9 +6,11 @@
 //! | `api.rs` | the SQL functions |
 //! | `run.rs` | running the steps: transactions, lock timeouts, retries, what is noted |
 //! | `schedule.rs` | registering with pg_cron |
+//! | `contexts.rs` | contexts nothing refers to any more |
 //! | `elsewhere.rs` | the same where pg_cron works in another database |
 
 mod api;
+pub mod contexts;
 mod elsewhere;
 mod run;
 mod schedule;
@@ -27,6 +29,7 @@ pub struct Step {
 const CAPABILITIES: &[&[Step]] = &[
     crate::audit::maintain::STEPS,
     crate::partition::maintain_api::STEPS,
+    crate::cdc::upkeep::STEPS,
     crate::cdc::consumer::maintain::STEPS,
     crate::cdc::decode::slots::STEPS,
     crate::index::snapshot::STEPS,
