@@ -6,8 +6,8 @@
 source "$(dirname "$0")/lib/measure.sh"
 tables=${1:-100} rounds=${2:-5}
 
-[[ -f $DBA_SHARE/extension/pg_partman.control ]] || die "pg_partman is not installed (postgresql-15-partman)"
 start_bench_cluster main max_locks_per_transaction=1024
+[[ -f $DBA_SHARE/extension/pg_partman.control ]] || die "pg_partman is not installed (postgresql-15-partman)"
 
 # prepare DATABASE: as many tables as asked for; both products make the same partitions of them.
 prepare() {

@@ -16,7 +16,10 @@ SET TimeZone = 'Asia/Kolkata';
 SELECT * FROM architect.create_monthly_partitions('m', since => '2026-03-01', until => '2026-05-01', timezone => 'Europe/Vienna');
 SET TimeZone = 'UTC';
 SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid WHERE i.inhparent = 'm'::regclass ORDER BY 1;
-\d m_p2026_03
+SELECT a.attname, a.atttypid::regtype, a.attnotnull, a.attgenerated, pg_get_expr(d.adbin, d.adrelid) AS "default"
+  FROM pg_attribute a LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum) WHERE a.attrelid = 'm_p2026_03'::regclass AND a.attnum > 0 ORDER BY a.attnum;
+SELECT indexrelid::regclass, indisprimary, indisvalid FROM pg_index WHERE indrelid = 'm_p2026_03'::regclass ORDER BY 1::text;
+SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'm_p2026_03'::regclass AND contype = 'c';
 INSERT INTO m (at) VALUES ('2026-03-31 23:59:59.999999 Europe/Vienna'), ('2026-04-01 00:00 Europe/Vienna');
 SELECT tableoid::regclass, id, v, n FROM m ORDER BY id;
 
@@ -88,7 +91,7 @@ GRANT SELECT, INSERT ON o TO partition_create_reader;
 GRANT UPDATE (v) ON o TO PUBLIC;
 ALTER TABLE o ENABLE ROW LEVEL SECURITY;
 SELECT action, detail FROM architect.create_partitions('o', '1 month', since => '2026-02-01', until => '2026-03-01', privileges => true);
-SELECT relowner::regrole, reloptions, relreplident, relrowsecurity, relacl FROM pg_class WHERE relname = 'o_p2026_02';
+SELECT relowner::regrole, reloptions, relreplident, relrowsecurity, (SELECT array_agg(a) FROM unnest(relacl) AS a WHERE a::text ~ 'reader') AS reader FROM pg_class WHERE relname = 'o_p2026_02';
 SELECT t.reloptions FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.relname = 'o_p2026_02';
 SELECT attacl FROM pg_attribute WHERE attrelid = 'o_p2026_02'::regclass AND attname = 'v';
 SELECT indexrelid::regclass FROM pg_index WHERE indrelid = 'o_p2026_02'::regclass AND indisreplident;
