@@ -100,8 +100,6 @@ fn up_to(batches: &Batches, worker: &Worker, position: i64) -> Result<Option<i64
         worker.put_aside = (worker.put_aside - from_aside).max(0);
         worker.after = worker.after.max(position);
     }
-    // What is left has not been tried yet, as far as anybody knows.
-    worker.attempt = 1;
     let done = had - worker.events;
     if !worker.save()? {
         return Ok(None);
