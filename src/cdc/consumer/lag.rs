@@ -35,7 +35,7 @@ pub fn all() -> Result<Vec<Lag>> {
     let horizon = horizon::now()?;
     let held_back_by = holder(&horizon)?;
     let keeps = retention::acknowledged_by_all()?;
-    let first = first_position()?;
+    let holds_events = first_position()?.is_some();
     Consumer::all()?
         .into_iter()
         .map(|consumer| {
@@ -61,7 +61,7 @@ pub fn all() -> Result<Vec<Lag>> {
                 dead_letters: dead_letters(Some(consumer.id)),
                 held_back_by: held_back_by.clone(),
                 holds_back_retention: keeps.as_ref().is_some_and(|(_, keeper)| *keeper == consumer.name)
-                    && first.is_some_and(|first| first <= position.max(first)),
+                    && holds_events,
                 name: consumer.name,
             })
         })
