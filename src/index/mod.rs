@@ -4,22 +4,42 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
+//! | `advice.rs` | advice in words, and the log it is kept in |
+//! | `advise_api.rs` | `suggest_indexes`, `workload_coverage` |
+//! | `advisor.rs` | from a workload to the indexes worth creating |
+//! | `candidate.rs` | indexes that could help a statement |
+//! | `drops.rs` | existing indexes that cost more than they serve |
 //! | `lint/` | pure rules: cover of foreign keys, redundancy, protection, categories of use |
+//! | `price.rs` | pure: what writes pay for an index |
 //! | `report/` | the catalogue reports: usage, unused, redundant, foreign keys, invalid, bloat |
+//! | `search.rs` | pure: the best set of candidates under a budget |
 //! | `size.rs` | pure: pages and height of an index from what is known of its keys |
 //! | `sizer.rs` | what is known of them: samples of tables, kept for one call |
 //! | `slow/` | what slow statements really do |
 //! | `snapshot/` | figures kept over time: taking, importing, and what they prove |
 //! | `statement.rs` | the statements a report hands to the DBA |
+//! | `values.rs` | values for parameters, from pg_stats |
 //! | `whatif.rs` | from a CREATE INDEX statement to something the planner takes for an index |
 //! | `whatif_api.rs` | `explain_with_indexes`, `index_cost` |
+//! | `workload.rs` | the statements to advise for, analysed, or why not |
+//! | `writes.rs` | how often tables and their columns are written |
 
+mod advice;
+mod advise_api;
+mod advisor;
+mod candidate;
+mod drops;
 mod lint;
+mod price;
 mod report;
+mod search;
 mod size;
 mod sizer;
 mod slow;
 pub mod snapshot;
 mod statement;
+mod values;
 mod whatif;
 mod whatif_api;
+mod workload;
+mod writes;

@@ -71,6 +71,12 @@ pub fn attribute_name(relid: pg_sys::Oid, number: i16) -> Option<String> {
     }
 }
 
+/// Type of a relation's attribute; invalid where there is none.
+pub fn attribute_type(relid: pg_sys::Oid, number: i16) -> pg_sys::Oid {
+    // SAFETY: a syscache look-up; InvalidOid where there is none.
+    unsafe { pg_sys::get_atttype(relid, number) }
+}
+
 /// Whether a relation is a partitioned table.
 pub fn is_partitioned(relid: pg_sys::Oid) -> bool {
     // SAFETY: a syscache look-up; an unknown OID has no kind.

@@ -29,6 +29,7 @@ pub mod plan_shape;
 pub mod planning;
 pub mod procedure;
 pub mod range;
+pub mod query_shape;
 mod repair;
 pub mod result_set;
 pub mod row_type;

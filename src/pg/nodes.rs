@@ -78,3 +78,24 @@ pub(super) unsafe fn walk(
         step(node, (&raw mut walk).cast());
     }
 }
+
+/// Calls `visit` for the expressions of an analysed query and those below them, subqueries of its FROM and
+/// WITH clauses left out.
+///
+/// # Safety
+/// `query` is a live analysed query.
+pub(super) unsafe fn walk_expressions(query: *mut pg_sys::Query, visit: &mut dyn FnMut(*mut pg_sys::Node) -> bool) {
+    #[pgrx::pg_guard]
+    unsafe extern "C-unwind" fn step(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+        // SAFETY: `context` is the reference below, used by nobody else while the walker runs.
+        unsafe { walk(node, Tree::Analysed, *context.cast::<&mut dyn FnMut(*mut pg_sys::Node) -> bool>()) };
+        false
+    }
+    let flags =
+        pg_sys::QTW_IGNORE_RT_SUBQUERIES | pg_sys::QTW_IGNORE_CTE_SUBQUERIES | pg_sys::QTW_IGNORE_JOINALIASES;
+    let mut visit: &mut dyn FnMut(*mut pg_sys::Node) -> bool = visit;
+    // SAFETY: the caller's promise; the context outlives the call.
+    unsafe {
+        pg_sys::query_tree_walker(query, Some(step), (&raw mut visit).cast(), flags as i32);
+    }
+}

@@ -77,6 +77,30 @@ impl Parameters {
         Self { list, _memory: memory }
     }
 
+    /// Values given as text; one that its type does not take is left out.
+    pub fn from_text(types: &[pg_sys::Oid], values: &[Option<String>]) -> Self {
+        let parsed: Vec<(pg_sys::Oid, Option<pg_sys::Datum>)> = types
+            .iter()
+            .zip(values)
+            .map(|(type_oid, value)| {
+                let datum = value.as_ref().and_then(|text| {
+                    super::subtransaction::attempt(|| {
+                        let text = lookup::c_string(text)?;
+                        let (mut input, mut element) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+                        // SAFETY: the type's own input function, called as the function manager would.
+                        unsafe {
+                            pg_sys::getTypeInputInfo(*type_oid, &mut input, &mut element);
+                            Ok(pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), element, -1))
+                        }
+                    })
+                    .ok()
+                });
+                (*type_oid, datum)
+            })
+            .collect();
+        Self::new(&parsed)
+    }
+
     pub fn none() -> Self {
         Self::new(&[])
     }
@@ -93,6 +117,14 @@ impl Statement {
         let text = lookup::c_string(text)?;
         let work = OwnedContext::roomy(c"db_architect planning");
         Ok(Self { text, query, parameter_types, permitted: Cell::new(false), work, _memory: memory })
+    }
+
+    pub fn parameter_types(&self) -> &[pg_sys::Oid] {
+        &self.parameter_types
+    }
+
+    pub(super) fn query(&self) -> *mut pg_sys::Query {
+        self.query
     }
 
     /// Plans the statement. `standard_planner` itself is called: what other extensions hook onto planner()

@@ -1,0 +1,378 @@
+//! Indexes that could help a statement, from what it asks of each table.
+
+use crate::error::Result;
+use crate::index::values::Distributions;
+use crate::pg::query_shape::{Clause, Key, Kind, OrderKey, Predicate, TableUse};
+use crate::pg::{lookup, spi};
+use pgrx::pg_sys;
+use pgrx::spi::quote_identifier;
+use std::collections::HashMap;
+
+/// Included columns that are still taken for an index and not for a second table.
+const MOST_INCLUDED: usize = 6;
+/// A partial index on a constant is worth while where few rows have it.
+const RARE: f64 = 0.3;
+
+/// An index that could be created.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Spec {
+    pub relid: pg_sys::Oid,
+    pub method: String,
+    pub keys: Vec<SpecKey>,
+    pub included: Vec<i16>,
+    pub predicate: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SpecKey {
+    pub key: Key,
+    /// Qualified, where it is not the default.
+    pub opclass: Option<String>,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
+impl SpecKey {
+    fn plain(key: Key) -> Self {
+        Self { key, opclass: None, descending: false, nulls_first: false }
+    }
+}
+
+impl Spec {
+    fn btree(relid: pg_sys::Oid, keys: Vec<SpecKey>) -> Self {
+        Self { relid, method: "btree".to_owned(), keys, included: Vec::new(), predicate: None }
+    }
+
+    /// The statement that creates it, without a final semicolon.
+    pub fn statement(&self, name: Option<&str>, concurrently: bool) -> String {
+        let table = lookup::qualified_name(self.relid).unwrap_or_default();
+        let mut text = String::from("CREATE INDEX ");
+        if concurrently {
+            text.push_str("CONCURRENTLY ");
+        }
+        if let Some(name) = name {
+            text.push_str(&quote_identifier(name));
+            text.push(' ');
+        }
+        text.push_str(&format!("ON {table} "));
+        if self.method != "btree" {
+            text.push_str(&format!("USING {} ", self.method));
+        }
+        let keys: Vec<String> = self.keys.iter().map(|key| self.spelled(key)).collect();
+        text.push_str(&format!("({})", keys.join(", ")));
+        if !self.included.is_empty() {
+            text.push_str(&format!(" INCLUDE ({})", self.names(&self.included).join(", ")));
+        }
+        if let Some(predicate) = &self.predicate {
+            text.push_str(&format!(" WHERE {predicate}"));
+        }
+        text
+    }
+
+    fn spelled(&self, key: &SpecKey) -> String {
+        let mut text = match &key.key {
+            Key::Column(column) => self.names(&[*column]).join(""),
+            Key::Expression(sql) => format!("({sql})"),
+        };
+        if let Some(opclass) = &key.opclass {
+            text.push_str(&format!(" {opclass}"));
+        }
+        if key.descending {
+            text.push_str(" DESC");
+        }
+        if key.nulls_first != key.descending {
+            text.push_str(if key.nulls_first { " NULLS FIRST" } else { " NULLS LAST" });
+        }
+        text
+    }
+
+    fn names(&self, columns: &[i16]) -> Vec<String> {
+        columns
+            .iter()
+            .map(|column| quote_identifier(lookup::attribute_name(self.relid, *column).unwrap_or_default()))
+            .collect()
+    }
+
+    /// Keys, then included columns, as a report lists them.
+    pub fn columns(&self) -> Vec<String> {
+        let mut list: Vec<String> = self
+            .keys
+            .iter()
+            .map(|key| match &key.key {
+                Key::Column(column) => lookup::attribute_name(self.relid, *column).unwrap_or_default(),
+                Key::Expression(sql) => sql.clone(),
+            })
+            .collect();
+        list.extend(self.included.iter().filter_map(|column| lookup::attribute_name(self.relid, *column)));
+        list
+    }
+
+    /// Columns whose change changes the index.
+    pub fn watched(&self) -> Vec<i16> {
+        let mut columns = self.included.clone();
+        columns.extend(self.keys.iter().filter_map(|key| match key.key {
+            Key::Column(column) => Some(column),
+            Key::Expression(_) => None,
+        }));
+        columns
+    }
+}
+
+/// Candidates of all statements, each once.
+pub struct Candidates {
+    pub specs: Vec<Spec>,
+    known: HashMap<Spec, usize>,
+    max_columns: usize,
+    operators: HashMap<pg_sys::Oid, Vec<(String, String)>>,
+    distributions: Distributions,
+}
+
+impl Candidates {
+    pub fn new(max_columns: usize) -> Self {
+        Self {
+            specs: Vec::new(),
+            known: HashMap::new(),
+            max_columns,
+            operators: HashMap::new(),
+            distributions: Distributions::default(),
+        }
+    }
+
+    fn add(&mut self, spec: Spec) {
+        if spec.keys.is_empty() || self.known.contains_key(&spec) {
+            return;
+        }
+        self.known.insert(spec.clone(), self.specs.len());
+        self.specs.push(spec);
+    }
+
+    /// Adds what could help one use of a table.
+    pub fn of_use(&mut self, table: &TableUse) -> Result<()> {
+        let equal = distinct(table.clauses.iter().filter(|c| c.kind == Kind::Equal && !c.join && c.certain));
+        let several = distinct(table.clauses.iter().filter(|c| c.kind == Kind::In && c.certain));
+        let joined = distinct(table.clauses.iter().filter(|c| c.kind == Kind::Equal && c.join));
+        let ranges = distinct(table.clauses.iter().filter(|c| c.kind == Kind::Range && c.certain));
+        let loose = distinct(table.clauses.iter().filter(|c| !c.certain && c.kind != Kind::Other));
+        let fixed: Vec<Key> = equal.iter().chain(&several).cloned().collect();
+        let fixed = unique(fixed);
+
+        let mut lists: Vec<Vec<SpecKey>> = Vec::new();
+        let plain = |keys: &[&[Key]]| -> Vec<SpecKey> {
+            unique(keys.iter().flat_map(|part| part.iter().cloned()).collect())
+                .into_iter()
+                .map(SpecKey::plain)
+                .collect()
+        };
+        for key in fixed.iter().chain(&joined).chain(&ranges).chain(&loose) {
+            lists.push(plain(&[std::slice::from_ref(key)]));
+        }
+        lists.push(plain(&[&fixed]));
+        lists.push(plain(&[&equal]));
+        for range in &ranges {
+            let range = std::slice::from_ref(range);
+            lists.push(plain(&[&fixed, range]));
+            lists.push(plain(&[&equal, range]));
+            for key in &fixed {
+                lists.push(plain(&[std::slice::from_ref(key), range]));
+            }
+        }
+        for join in &joined {
+            let join = std::slice::from_ref(join);
+            lists.push(plain(&[join, &fixed]));
+            lists.push(plain(&[&fixed, join]));
+            for key in fixed.iter().chain(&ranges) {
+                lists.push(plain(&[join, std::slice::from_ref(key)]));
+                lists.push(plain(&[std::slice::from_ref(key), join]));
+            }
+            for range in &ranges {
+                lists.push(plain(&[&fixed, join, std::slice::from_ref(range)]));
+            }
+        }
+        if joined.len() > 1 {
+            lists.push(plain(&[&joined]));
+            let backward: Vec<Key> = joined.iter().rev().cloned().collect();
+            lists.push(plain(&[&backward]));
+        }
+        for order in &table.orders {
+            let tail: Vec<SpecKey> = order.iter().map(order_key).collect();
+            for front in [&[][..], &fixed, &equal] {
+                let mut list = plain(&[front]);
+                list.extend(tail.iter().filter(|key| !front.contains(&key.key)).cloned());
+                lists.push(backwards(list));
+            }
+        }
+        self.lists(table, lists);
+        self.by_operator(table)?;
+        Ok(())
+    }
+
+    /// Each list of keys as it is, with the other columns included, and for the rows of a condition only.
+    fn lists(&mut self, table: &TableUse, lists: Vec<Vec<SpecKey>>) {
+        let predicates = self.allowed(table);
+        for mut keys in lists {
+            keys.truncate(self.max_columns);
+            if keys.is_empty() {
+                continue;
+            }
+            let plain = Spec::btree(table.relid, keys);
+            let covering = covering(table, &plain, &[]);
+            for predicate in &predicates {
+                // The condition's own columns need not be stored, unless a row's value is asked for.
+                let of_constant = predicate.columns.len() == 1;
+                let kept: Vec<SpecKey> = plain
+                    .keys
+                    .iter()
+                    .filter(|key| !of_constant || !matches!(&key.key, Key::Column(c) if predicate.columns.contains(c)))
+                    .cloned()
+                    .collect();
+                if kept.is_empty() {
+                    continue;
+                }
+                let partial = Spec { keys: kept, predicate: Some(predicate.sql.clone()), ..plain.clone() };
+                if let Some(spec) = self::covering(table, &partial, &[]) {
+                    self.add(spec);
+                }
+                self.add(partial);
+            }
+            self.add(plain);
+            if let Some(spec) = covering {
+                self.add(spec);
+            }
+        }
+    }
+
+    /// Conditions a partial index may have: without constants, or on a constant that pg_stats already shows
+    /// the caller among the column's most common values, and that few rows have.
+    fn allowed(&mut self, table: &TableUse) -> Vec<Predicate> {
+        let mut allowed = Vec::new();
+        for predicate in &table.predicates {
+            let fits = match (&predicate.constant, &predicate.columns[..]) {
+                (None, [column]) => self
+                    .distributions
+                    .of(table.relid, *column)
+                    .map(|of| of.common.is_empty() || of.null_fraction > 0.0 || of.common.iter().any(|(_, s)| *s < RARE))
+                    .unwrap_or(false),
+                (None, _) => true,
+                (Some(constant), [column]) => self
+                    .distributions
+                    .of(table.relid, *column)
+                    .map(|of| of.common.iter().any(|(value, share)| value == constant && *share < RARE))
+                    .unwrap_or(false),
+                _ => false,
+            };
+            if fits && allowed.len() < 3 {
+                allowed.push(predicate.clone());
+            }
+        }
+        allowed
+    }
+
+    /// Other access methods, where an operator asks for them.
+    fn by_operator(&mut self, table: &TableUse) -> Result<()> {
+        for clause in &table.clauses {
+            match clause.kind {
+                Kind::Pattern => {
+                    let mut key = SpecKey::plain(clause.key.clone());
+                    key.opclass = Some("pg_catalog.text_pattern_ops".to_owned());
+                    if self.is_text(table.relid, &clause.key) {
+                        self.add(Spec::btree(table.relid, vec![key]));
+                    }
+                    self.classes(table, clause, &["gin"])?;
+                }
+                Kind::Other => self.classes(table, clause, &["gin", "gist"])?,
+                Kind::Range => {
+                    if let Key::Column(column) = clause.key
+                        && self.distributions.of(table.relid, column)?.correlation.abs() > 0.9
+                    {
+                        self.add(Spec {
+                            method: "brin".to_owned(),
+                            ..Spec::btree(table.relid, vec![SpecKey::plain(clause.key.clone())])
+                        });
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn is_text(&self, relid: pg_sys::Oid, key: &Key) -> bool {
+        match key {
+            Key::Column(column) => {
+                let type_oid = lookup::attribute_type(relid, *column);
+                type_oid == pg_sys::TEXTOID || type_oid == pg_sys::VARCHAROID
+            }
+            Key::Expression(_) => true,
+        }
+    }
+
+    fn classes(&mut self, table: &TableUse, clause: &Clause, methods: &[&str]) -> Result<()> {
+        if !self.operators.contains_key(&clause.operator) {
+            let classes = spi::read(
+                "SELECT DISTINCT m.amname::pg_catalog.text,
+                        pg_catalog.quote_ident(n.nspname) OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||)
+                            pg_catalog.quote_ident(c.opcname)
+                   FROM pg_catalog.pg_amop AS o
+                   JOIN pg_catalog.pg_opclass AS c ON c.opcfamily OPERATOR(pg_catalog.=) o.amopfamily
+                   JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.opcnamespace
+                   JOIN pg_catalog.pg_am AS m ON m.oid OPERATOR(pg_catalog.=) o.amopmethod
+                  WHERE o.amopopr OPERATOR(pg_catalog.=) $1 AND o.amoppurpose OPERATOR(pg_catalog.=) 's'
+                    AND m.amname OPERATOR(pg_catalog.=) ANY ('{gin,gist}'::pg_catalog.name[])
+                  ORDER BY 1, 2",
+                &[clause.operator.into()],
+                |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())),
+            )?;
+            self.operators.insert(clause.operator, classes);
+        }
+        for (method, opclass) in self.operators.get(&clause.operator).cloned().unwrap_or_default() {
+            if methods.contains(&method.as_str()) {
+                let key = SpecKey { opclass: Some(opclass), ..SpecKey::plain(clause.key.clone()) };
+                self.add(Spec { method, ..Spec::btree(table.relid, vec![key]) });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn order_key(order: &OrderKey) -> SpecKey {
+    SpecKey {
+        key: Key::Column(order.column),
+        opclass: None,
+        descending: order.descending,
+        nulls_first: order.nulls_first,
+    }
+}
+
+/// An order that is descending throughout is an ascending index read backward.
+fn backwards(keys: Vec<SpecKey>) -> Vec<SpecKey> {
+    if keys.iter().all(|key| key.descending && key.nulls_first) {
+        return keys.into_iter().map(|key| SpecKey::plain(key.key)).collect();
+    }
+    keys
+}
+
+fn covering(table: &TableUse, spec: &Spec, _unneeded: &[i16]) -> Option<Spec> {
+    if table.whole_row || spec.keys.iter().any(|key| matches!(key.key, Key::Expression(_))) {
+        return None;
+    }
+    let stored = spec.watched();
+    let rest: Vec<i16> = table.columns.iter().copied().filter(|c| *c > 0 && !stored.contains(c)).collect();
+    if rest.is_empty() || rest.len() > MOST_INCLUDED {
+        return None;
+    }
+    Some(Spec { included: rest, ..spec.clone() })
+}
+
+fn distinct<'a>(clauses: impl Iterator<Item = &'a Clause>) -> Vec<Key> {
+    unique(clauses.map(|clause| clause.key.clone()).collect())
+}
+
+fn unique(keys: Vec<Key>) -> Vec<Key> {
+    let mut seen: Vec<Key> = Vec::new();
+    for key in keys {
+        if !seen.contains(&key) {
+            seen.push(key);
+        }
+    }
+    seen
+}
