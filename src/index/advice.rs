@@ -45,8 +45,7 @@ pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<A
         let relid = spec.relid;
         let name = name(creation, &mut taken);
         let partitioned = lookup::is_partitioned(relid);
-        let qualified =
-            lookup::qualify(&lookup::relation_schema(relid).unwrap_or_default(), &name);
+        let qualified = lookup::qualify(&lookup::relation_schema(relid).unwrap_or_default(), &name);
         let mut caveats = common_caveats(outcome, workload, coverage);
         if partitioned {
             caveats.push("on a partitioned table it cannot be built concurrently: ON ONLY the table first, then concurrently on each partition and ATTACH, keeps writers going".to_owned());
@@ -90,7 +89,12 @@ pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<A
     list
 }
 
-pub fn removals(removals: Vec<Removal>, outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<Advice> {
+pub fn removals(
+    removals: Vec<Removal>,
+    outcome: &Outcome,
+    workload: &Workload,
+    coverage: f64,
+) -> Vec<Advice> {
     removals
         .into_iter()
         .map(|removal| {
@@ -101,7 +105,9 @@ pub fn removals(removals: Vec<Removal>, outcome: &Outcome, workload: &Workload, 
                 caveats.push(format!("its scans were observed for {} only", in_days(removal.days)));
             }
             if !unused && !removal.superseded {
-                caveats.push("it has been scanned, but the statements analysed do as well without it".to_owned());
+                caveats.push(
+                    "it has been scanned, but the statements analysed do as well without it".to_owned(),
+                );
             }
             if removal.superseded {
                 caveats.push("only after the index that takes over has been built".to_owned());
@@ -131,7 +137,11 @@ pub fn removals(removals: Vec<Removal>, outcome: &Outcome, workload: &Workload, 
                 upkeep: removal.upkeep,
                 priority: priority(share),
                 reason,
-                confidence: if sure { "high" } else { confidence(workload, coverage, !unused || removal.days < 7.0) },
+                confidence: if sure {
+                    "high"
+                } else {
+                    confidence(workload, coverage, !unused || removal.days < 7.0)
+                },
                 caveats,
             }
         })

@@ -238,7 +238,8 @@ fn tell(workload: &Workload, outcome: &Outcome, coverage: f64) {
 fn bytes_of(size: &str) -> Result<f64> {
     let bytes = spi::read_one::<i64>("SELECT pg_catalog.pg_size_bytes($1)", &[size.into()]).unwrap_or(0);
     if bytes < 0 {
-        return Err(Error::invalid_parameter("invalid value for argument \"budget\"").hint("Give a size such as '500MB'."));
+        return Err(Error::invalid_parameter("invalid value for argument \"budget\"")
+            .hint("Give a size such as '500MB'."));
     }
     Ok(bytes as f64)
 }

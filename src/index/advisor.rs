@@ -7,7 +7,7 @@ use crate::index::search::{Answer, Planner, Price, Search, Set, Weighted};
 use crate::index::sizer::Sizer;
 use crate::index::values::Distributions;
 use crate::index::whatif;
-use crate::index::workload::{self, Analysed, Entry, Workload};
+use crate::index::workload::{self, Analysed, Workload};
 use crate::index::writes::WriteRates;
 use crate::pg::query_shape::Key;
 use crate::pg::subtransaction::attempt;
@@ -41,8 +41,6 @@ pub struct Creation {
 
 pub struct Outcome {
     pub statements: Vec<Analysed>,
-    /// Statements left out, with the reason.
-    pub skipped: Vec<(Entry, String)>,
     pub creations: Vec<Creation>,
     /// What the workload takes as things are, and with all creations.
     pub total_before: f64,
@@ -65,16 +63,14 @@ struct Candidate {
 
 pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
     let mut distributions = Distributions::default();
-    let (mut statements, mut skipped) = (Vec::new(), Vec::new());
+    let mut statements = Vec::new();
     for entry in &workload.entries {
         check_for_interrupts()?;
         if session::clock() > request.deadline && !statements.is_empty() {
-            skipped.push((entry.clone(), "the time limit was reached before it".to_owned()));
-            continue;
+            break;
         }
-        match workload::analyse(entry, &mut distributions)? {
-            Ok(analysed) => statements.push(analysed),
-            Err(why) => skipped.push((entry.clone(), why)),
+        if let Ok(analysed) = workload::analyse(entry, &mut distributions)? {
+            statements.push(analysed);
         }
     }
     let weights: Vec<f64> =
@@ -83,10 +79,8 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
     let mut plans = 0;
     let candidates = survivors(request, &statements, &weights, &writes, &mut plans)?;
     let mut expired = session::clock() > request.deadline;
-    let prices: Vec<Price> = candidates
-        .iter()
-        .map(|c| Price { bytes: whatif::bytes(&c.index), upkeep: c.upkeep.ms })
-        .collect();
+    let prices: Vec<Price> =
+        candidates.iter().map(|c| Price { bytes: whatif::bytes(&c.index), upkeep: c.upkeep.ms }).collect();
     let weighted: Vec<Weighted> = statements
         .iter()
         .zip(&weights)
@@ -112,7 +106,8 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
             let (was, now) = (search.answer(number, &chosen)?.cost, search.answer(number, &with)?.cost);
             if now < was * 0.99 {
                 helped.push(statement.entry.query_id);
-                some_values |= statement.parameters.len() > 1 && statement.spread.1 > statement.spread.0 * 3.0;
+                some_values |=
+                    statement.parameters.len() > 1 && statement.spread.1 > statement.spread.0 * 3.0;
             }
         }
         let after = search.total(&with)?;
@@ -144,7 +139,6 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
     drop(candidates);
     Ok(Outcome {
         statements,
-        skipped,
         creations,
         total_before,
         total_after: before,
@@ -166,7 +160,7 @@ fn survivors(
     writes: &WriteRates,
     plans: &mut usize,
 ) -> Result<Vec<Candidate>> {
-    let mut sizer = Sizer::default();
+    let mut sizer = Sizer::quick();
     let mut known: HashMap<Spec, Option<usize>> = HashMap::new();
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut wanted: BTreeSet<usize> = BTreeSet::new();
@@ -205,13 +199,10 @@ fn survivors(
         }
         // What a class of candidates offers shows only without those that beat it.
         let narrow = |c: &Candidate| c.spec.included.is_empty() && c.spec.predicate.is_none();
-        let classes: [&dyn Fn(&Candidate) -> bool; 5] = [
-            &|_| true,
-            &|c| c.spec.predicate.is_none(),
-            &|c| c.spec.included.is_empty(),
-            &narrow,
-            &|c| narrow(c) && c.spec.keys.len() == 1,
-        ];
+        let classes: [&dyn Fn(&Candidate) -> bool; 5] =
+            [&|_| true, &|c| c.spec.predicate.is_none(), &|c| c.spec.included.is_empty(), &narrow, &|c| {
+                narrow(c) && c.spec.keys.len() == 1
+            }];
         let mut before: Option<Vec<usize>> = None;
         for class in classes {
             let offered: Vec<usize> = numbers.iter().copied().filter(|i| class(&candidates[*i])).collect();
@@ -243,7 +234,8 @@ fn make(spec: &Spec, sizer: &mut Sizer, writes: &WriteRates) -> Result<Candidate
     }
     let share = if all > 0.0 { (rows / all).min(1.0) } else { 1.0 };
     let entry = (whatif::bytes(&index) / rows.max(1.0)).clamp(12.0, 2000.0);
-    let summarizing = cfg!(any(feature = "pg16", feature = "pg17", feature = "pg18")) && spec.method == "brin";
+    let summarizing =
+        cfg!(any(feature = "pg16", feature = "pg17", feature = "pg18")) && spec.method == "brin";
     let upkeep =
         price::upkeep(&spec.method, entry, share, &writes.of(spec.relid, &spec.watched()), summarizing);
     Ok(Candidate { spec: spec.clone(), index, upkeep })
@@ -259,20 +251,19 @@ fn concerns(request: &Request, relid: pg_sys::Oid) -> bool {
 
 /// Candidates on a table of the statement whose first column it asks something of.
 fn relevant(statement: &Analysed, candidates: &[Candidate]) -> BTreeSet<usize> {
-    let fits = |candidate: &Candidate| {
-        statement.shape.uses.iter().any(|table| {
-            table.relid == candidate.spec.relid
-                && candidate
-                    .spec
-                    .predicate
-                    .as_ref()
-                    .is_none_or(|sql| table.predicates.iter().any(|predicate| predicate.sql == *sql))
-                && candidate.spec.keys.first().is_some_and(|first| match &first.key {
-                    Key::Column(column) => table.columns.contains(column),
-                    key => table.clauses.iter().any(|clause| clause.key == *key),
-                })
-        })
-    };
+    let fits =
+        |candidate: &Candidate| {
+            statement.shape.uses.iter().any(|table| {
+                table.relid == candidate.spec.relid
+                    && candidate.spec.predicate.as_ref().is_none_or(|sql| {
+                        table.predicates.iter().any(|predicate| sql.contains(&predicate.sql))
+                    })
+                    && candidate.spec.keys.first().is_some_and(|first| match &first.key {
+                        Key::Column(column) => table.columns.contains(column),
+                        key => table.clauses.iter().any(|clause| clause.key == *key),
+                    })
+            })
+        };
     (0..candidates.len()).filter(|index| fits(&candidates[*index])).collect()
 }
 
@@ -288,7 +279,9 @@ fn ask(statement: &Analysed, set: &[usize], candidates: &[Candidate]) -> Result<
         let mut used: Set = set
             .iter()
             .copied()
-            .filter(|index| candidates[*index].index.parts.iter().any(|part| plan.indexes.contains(&part.oid())))
+            .filter(|index| {
+                candidates[*index].index.parts.iter().any(|part| plan.indexes.contains(&part.oid()))
+            })
             .collect();
         used.sort_unstable();
         answers.push(Answer { cost: plan.total_cost, used });

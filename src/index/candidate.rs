@@ -7,11 +7,14 @@ use crate::pg::{lookup, spi};
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Included columns that are still taken for an index and not for a second table.
 const MOST_INCLUDED: usize = 6;
 /// A partial index on a constant is worth while where few rows have it.
 const RARE: f64 = 0.3;
+/// Conditions of one use of a table that are tried for partial indexes.
+const MOST_CONDITIONS: usize = 3;
 
 /// An index that could be created.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -218,18 +221,17 @@ impl Candidates {
             let covering = covering(table, &plain, &[]);
             for predicate in &predicates {
                 // The condition's own columns need not be stored, unless a row's value is asked for.
-                let of_constant = predicate.columns.len() == 1;
                 let kept: Vec<SpecKey> = plain
                     .keys
                     .iter()
-                    .filter(|key| !of_constant || !matches!(&key.key, Key::Column(c) if predicate.columns.contains(c)))
+                    .filter(|key| !matches!(&key.key, Key::Column(c) if predicate.columns.contains(c)))
                     .cloned()
                     .collect();
                 if kept.is_empty() {
                     continue;
                 }
                 let partial = Spec { keys: kept, predicate: Some(predicate.sql.clone()), ..plain.clone() };
-                if let Some(spec) = self::covering(table, &partial, &[]) {
+                if let Some(spec) = self::covering(table, &partial, &predicate.columns) {
                     self.add(spec);
                 }
                 self.add(partial);
@@ -241,30 +243,44 @@ impl Candidates {
         }
     }
 
-    /// Conditions a partial index may have: without constants, or on a constant that pg_stats already shows
-    /// the caller among the column's most common values, and that few rows have.
+    /// Conditions a partial index may have: without constants, or on constants that pg_stats already shows
+    /// the caller among the column's most common values, and that few rows have. All of them together are
+    /// one more.
     fn allowed(&mut self, table: &TableUse) -> Vec<Predicate> {
-        let mut allowed = Vec::new();
+        let mut allowed: Vec<Predicate> = Vec::new();
         for predicate in &table.predicates {
-            let fits = match (&predicate.constant, &predicate.columns[..]) {
-                (None, [column]) => self
-                    .distributions
-                    .of(table.relid, *column)
-                    .map(|of| of.common.is_empty() || of.null_fraction > 0.0 || of.common.iter().any(|(_, s)| *s < RARE))
-                    .unwrap_or(false),
-                (None, _) => true,
-                (Some(constant), [column]) => self
-                    .distributions
-                    .of(table.relid, *column)
-                    .map(|of| of.common.iter().any(|(value, share)| value == constant && *share < RARE))
-                    .unwrap_or(false),
-                _ => false,
-            };
-            if fits && allowed.len() < 3 {
+            if allowed.len() < MOST_CONDITIONS && self.fits(table.relid, predicate) {
                 allowed.push(predicate.clone());
             }
         }
+        if allowed.len() > 1 {
+            let mut parts: Vec<String> = allowed.iter().map(|p| format!("({})", p.sql)).collect();
+            parts.sort();
+            allowed.push(Predicate {
+                sql: parts.join(" AND "),
+                columns: allowed.iter().flat_map(|p| p.columns.iter().copied()).collect(),
+                constants: Vec::new(),
+            });
+        }
         allowed
+    }
+
+    fn fits(&mut self, relid: pg_sys::Oid, predicate: &Predicate) -> bool {
+        let [column] = predicate.columns[..] else { return predicate.constants.is_empty() };
+        let Ok(of) = self.distributions.of(relid, column) else { return false };
+        if predicate.constants.is_empty() {
+            return of.common.is_empty()
+                || of.null_fraction > 0.0
+                || of.common.iter().any(|(_, share)| *share < RARE);
+        }
+        let mut rows = 0.0;
+        for constant in &predicate.constants {
+            match of.common.iter().find(|(value, _)| value.trim_end() == constant.trim_end()) {
+                Some((_, share)) => rows += share,
+                None => return false,
+            }
+        }
+        rows < RARE
     }
 
     /// Other access methods, where an operator asks for them.
@@ -307,8 +323,8 @@ impl Candidates {
     }
 
     fn classes(&mut self, table: &TableUse, clause: &Clause, methods: &[&str]) -> Result<()> {
-        if !self.operators.contains_key(&clause.operator) {
-            let classes = spi::read(
+        if let Entry::Vacant(unknown) = self.operators.entry(clause.operator) {
+            unknown.insert(spi::read(
                 "SELECT DISTINCT m.amname::pg_catalog.text,
                         pg_catalog.quote_ident(n.nspname) OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||)
                             pg_catalog.quote_ident(c.opcname)
@@ -320,9 +336,10 @@ impl Candidates {
                     AND m.amname OPERATOR(pg_catalog.=) ANY ('{gin,gist}'::pg_catalog.name[])
                   ORDER BY 1, 2",
                 &[clause.operator.into()],
-                |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())),
-            )?;
-            self.operators.insert(clause.operator, classes);
+                |row| {
+                    Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default()))
+                },
+            )?);
         }
         for (method, opclass) in self.operators.get(&clause.operator).cloned().unwrap_or_default() {
             if methods.contains(&method.as_str()) {
@@ -351,12 +368,18 @@ fn backwards(keys: Vec<SpecKey>) -> Vec<SpecKey> {
     keys
 }
 
-fn covering(table: &TableUse, spec: &Spec, _unneeded: &[i16]) -> Option<Spec> {
+/// With every other column the statement reads, save those `unneeded`: an index that need not go to the table.
+fn covering(table: &TableUse, spec: &Spec, unneeded: &[i16]) -> Option<Spec> {
     if table.whole_row || spec.keys.iter().any(|key| matches!(key.key, Key::Expression(_))) {
         return None;
     }
     let stored = spec.watched();
-    let rest: Vec<i16> = table.columns.iter().copied().filter(|c| *c > 0 && !stored.contains(c)).collect();
+    let rest: Vec<i16> = table
+        .columns
+        .iter()
+        .copied()
+        .filter(|c| *c > 0 && !stored.contains(c) && !unneeded.contains(c))
+        .collect();
     if rest.is_empty() || rest.len() > MOST_INCLUDED {
         return None;
     }

@@ -44,8 +44,14 @@ pub struct Removal {
 /// analysed, and it is scanned by somebody.
 const UNSEEN: f64 = 0.05;
 
-pub fn removals(request: &Request, workload: &Workload, outcome: &mut Outcome, coverage: f64) -> Result<Vec<Removal>> {
-    let window = Interval::new(0, 30, 0).unwrap_or_default();
+pub fn removals(
+    request: &Request,
+    workload: &Workload,
+    outcome: &mut Outcome,
+    coverage: f64,
+) -> Result<Vec<Removal>> {
+    let window =
+        Interval::new(0, 30, 0).map_err(|_| crate::error::Error::internal("thirty days are no interval"))?;
     let (indexes, evidence, sole, standbys) = security::with_safe_search_path(|| {
         let indexes = index::all()?;
         let evidence = evidence::gather(&indexes, &window)?;
@@ -93,7 +99,11 @@ pub fn removals(request: &Request, workload: &Workload, outcome: &mut Outcome, c
                 with += plan.total_cost;
                 // A plan that does not use it is the plan without it.
                 let uses = tree.members.iter().any(|member| plan.indexes.contains(&member.oid));
-                then += if uses { statement.statement.plan(&without, values)?.total_cost } else { plan.total_cost };
+                then += if uses {
+                    statement.statement.plan(&without, values)?.total_cost
+                } else {
+                    plan.total_cost
+                };
             }
             if then > with * 1.01 {
                 affected.push(statement.entry.query_id);
@@ -133,7 +143,8 @@ pub fn removals(request: &Request, workload: &Workload, outcome: &mut Outcome, c
 fn upkeep(index: &Index, bytes: f64, writes: &WriteRates) -> Upkeep {
     let mut watched = index.included.clone();
     watched.extend(index.keys.iter().filter_map(|key| key.column));
-    let summarizing = cfg!(any(feature = "pg16", feature = "pg17", feature = "pg18")) && index.method == "brin";
+    let summarizing =
+        cfg!(any(feature = "pg16", feature = "pg17", feature = "pg18")) && index.method == "brin";
     let rows = crate::pg::table_sample::estimated_size(index.table).map_or(0.0, |(_, rows)| rows);
     let entry = if rows > 0.0 { (bytes / rows).clamp(12.0, 2000.0) } else { 24.0 };
     let share = if index.predicate.is_empty() { 1.0 } else { 0.5 };
@@ -157,7 +168,14 @@ fn begins_with(spec: &Spec, index: &Index) -> bool {
 
 fn columns(index: &Index) -> Vec<String> {
     let name = |column: Option<i16>| {
-        column.and_then(|c| lookup::attribute_name(index.table, c)).unwrap_or_else(|| "(expression)".to_owned())
+        column
+            .and_then(|c| lookup::attribute_name(index.table, c))
+            .unwrap_or_else(|| "(expression)".to_owned())
     };
-    index.keys.iter().map(|key| name(key.column)).chain(index.included.iter().map(|c| name(Some(*c)))).collect()
+    index
+        .keys
+        .iter()
+        .map(|key| name(key.column))
+        .chain(index.included.iter().map(|c| name(Some(*c))))
+        .collect()
 }

@@ -105,9 +105,9 @@ impl<'a, P: Planner> Search<'a, P> {
         let mut best: Set = Vec::new();
         let mut best_total = self.total(&best)?;
         // Worth by byte fills the budget with small things, worth alone with one big: the middle often wins.
-        for exponent in [1.0, 0.6, 0.3] {
-            let found = self.greedy(candidates, exponent)?;
-            let found = self.improve(found, candidates)?;
+        for exponent in [1.0, 0.7] {
+            let found = self.greedy(Vec::new(), candidates, None, exponent)?;
+            let found = self.improve(found, candidates, exponent)?;
             let total = self.total(&found)?;
             if total < best_total {
                 (best, best_total) = (found, total);
@@ -119,13 +119,22 @@ impl<'a, P: Planner> Search<'a, P> {
         self.ranked(best)
     }
 
-    fn greedy(&mut self, candidates: &[usize], exponent: f64) -> Result<Set> {
-        let mut chosen: Set = Vec::new();
+    /// Adds to a set what is worth most for its size, while there is room; never `barred`.
+    fn greedy(
+        &mut self,
+        mut chosen: Set,
+        candidates: &[usize],
+        barred: Option<usize>,
+        exponent: f64,
+    ) -> Result<Set> {
         // What a candidate was worth when last asked; worth rarely grows as others are chosen, so only
         // candidates that would win are asked again.
         let mut worth: Vec<(usize, f64, usize)> = Vec::new();
         let base = self.costs(&chosen)?;
         for candidate in candidates {
+            if chosen.contains(candidate) || barred == Some(*candidate) {
+                continue;
+            }
             worth.push((*candidate, self.gain(&chosen, &base, *candidate)?, 0));
             if self.planner.expired() {
                 break;
@@ -180,37 +189,20 @@ impl<'a, P: Planner> Search<'a, P> {
         Ok(gain)
     }
 
-    /// Removals, exchanges and pairs, as long as they help.
-    fn improve(&mut self, mut set: Set, candidates: &[usize]) -> Result<Set> {
+    /// Takes one index away and fills the room anew, as long as that helps.
+    fn improve(&mut self, mut set: Set, candidates: &[usize], exponent: f64) -> Result<Set> {
         let mut total = self.total(&set)?;
         loop {
             let mut better: Option<(Set, f64)> = None;
-            let mut consider = |search: &mut Self, next: Set, better: &mut Option<(Set, f64)>| -> Result<()> {
-                if search.bytes(&next) > search.budget {
-                    return Ok(());
+            for out in set.clone() {
+                if self.planner.expired() {
+                    return Ok(better.map_or(set, |(next, _)| next));
                 }
-                let least = better.as_ref().map_or(total, |(_, least)| *least);
-                let cost = search.total(&next)?;
-                // A set of the same worth and less space is better too.
-                if cost < least * (1.0 - 1e-6) {
-                    *better = Some((next, cost));
-                }
-                Ok(())
-            };
-            for out in std::iter::once(None).chain(set.clone().into_iter().map(Some)) {
-                let without: Set = set.iter().copied().filter(|i| Some(*i) != out).collect();
-                if out.is_some() {
-                    consider(self, without.clone(), &mut better)?;
-                }
-                for candidate in candidates {
-                    if self.planner.expired() {
-                        return Ok(better.map_or(set, |(next, _)| next));
-                    }
-                    if !set.contains(candidate) && self.touches(out, *candidate) {
-                        let mut next = without.clone();
-                        insert(&mut next, *candidate);
-                        consider(self, next, &mut better)?;
-                    }
+                let without: Set = set.iter().copied().filter(|i| *i != out).collect();
+                let next = self.greedy(without, candidates, Some(out), exponent)?;
+                let cost = self.total(&next)?;
+                if cost < better.as_ref().map_or(total, |(_, least)| *least) * (1.0 - 1e-6) {
+                    better = Some((next, cost));
                 }
             }
             match better {
@@ -218,13 +210,6 @@ impl<'a, P: Planner> Search<'a, P> {
                 None => return Ok(set),
             }
         }
-    }
-
-    /// Only indexes that some statement weighs against each other are exchanged.
-    fn touches(&self, out: Option<usize>, candidate: usize) -> bool {
-        out.is_none_or(|out| {
-            self.statements.iter().any(|s| s.relevant.contains(&out) && s.relevant.contains(&candidate))
-        })
     }
 
     /// In the order in which each is worth most, given those before it; what is worth nothing is left out.
@@ -295,7 +280,10 @@ mod tests {
         };
         let statements: Vec<Weighted> = plans
             .iter()
-            .map(|p| Weighted { weight: 1.0, relevant: p.iter().flat_map(|(_, u)| u.iter().copied()).collect() })
+            .map(|p| Weighted {
+                weight: 1.0,
+                relevant: p.iter().flat_map(|(_, u)| u.iter().copied()).collect(),
+            })
             .collect();
         let prices: Vec<Price> = bytes.iter().map(|b| Price { bytes: *b, upkeep: 1.0 }).collect();
         let candidates: Vec<usize> = (0..bytes.len()).collect();
@@ -333,18 +321,15 @@ mod tests {
 
     #[test]
     fn when_time_is_up_there_is_an_answer() {
-        let (set, asked) = solve(
-            &[&[(100.0, &[]), (1.0, &[0])], &[(100.0, &[]), (50.0, &[1])]],
-            &[1e6, 1e6],
-            1e9,
-            3,
-        );
+        let (set, asked) =
+            solve(&[&[(100.0, &[]), (1.0, &[0])], &[(100.0, &[]), (50.0, &[1])]], &[1e6, 1e6], 1e9, 3);
         assert!(asked < 10 && !set.is_empty());
     }
 
     #[test]
     fn a_plan_is_not_asked_for_twice() {
-        let (_, asked) = solve(&[&[(100.0, &[]), (10.0, &[0])], &[(5.0, &[])]], &[1e6, 1e6, 1e6], 1e9, usize::MAX);
+        let (_, asked) =
+            solve(&[&[(100.0, &[]), (10.0, &[0])], &[(5.0, &[])]], &[1e6, 1e6, 1e6], 1e9, usize::MAX);
         assert_eq!(asked, 3);
     }
 }

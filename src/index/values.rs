@@ -5,6 +5,7 @@ use crate::pg::query_shape::{Kind, ParameterUse, Shape};
 use crate::pg::{lookup, spi};
 use pgrx::pg_sys;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Plans made of one statement: for values at these places in the columns' distribution, and ranges of these
 /// widths around them.
@@ -23,8 +24,6 @@ pub struct Distribution {
     pub null_fraction: f64,
     /// Correlation with the order of the table.
     pub correlation: f64,
-    /// Different values, as pg_stats says: negative for a share of the rows.
-    pub distinct: f64,
 }
 
 impl Distribution {
@@ -56,11 +55,11 @@ pub struct Distributions(HashMap<(pg_sys::Oid, i16), Distribution>);
 impl Distributions {
     /// What pg_stats tells the caller of a column; nothing where it may not read it.
     pub fn of(&mut self, relid: pg_sys::Oid, column: i16) -> Result<&Distribution> {
-        if !self.0.contains_key(&(relid, column)) {
+        if let Entry::Vacant(unknown) = self.0.entry((relid, column)) {
             let read = spi::read(
                 "SELECT s.most_common_vals::pg_catalog.text::pg_catalog.text[], s.most_common_freqs::float8[],
                         s.histogram_bounds::pg_catalog.text::pg_catalog.text[], s.null_frac::float8,
-                        s.correlation::float8, s.n_distinct::float8
+                        s.correlation::float8
                    FROM pg_catalog.pg_stats AS s
                   WHERE s.schemaname OPERATOR(pg_catalog.=) $1::pg_catalog.name
                     AND s.tablename OPERATOR(pg_catalog.=) $2::pg_catalog.name
@@ -84,11 +83,10 @@ impl Distributions {
                         bounds: bounds.into_iter().flatten().collect(),
                         null_fraction: row.get(4)?.unwrap_or_default(),
                         correlation: row.get(5)?.unwrap_or_default(),
-                        distinct: row.get(6)?.unwrap_or_default(),
                     })
                 },
             )?;
-            self.0.insert((relid, column), read.into_iter().next().unwrap_or_default());
+            unknown.insert(read.into_iter().next().unwrap_or_default());
         }
         Ok(self.0.entry((relid, column)).or_default())
     }
@@ -119,7 +117,9 @@ pub fn choose(
                 .parameters
                 .iter()
                 .filter(|(n, other)| {
-                    **n < number && (other.relid, other.column) == (part.relid, part.column) && other.kind == part.kind
+                    **n < number
+                        && (other.relid, other.column) == (part.relid, part.column)
+                        && other.kind == part.kind
                 })
                 .count();
             let of = distributions.of(part.relid, part.column)?;

@@ -8,8 +8,8 @@ use crate::pg::query_shape::Shape;
 use crate::pg::spi;
 use crate::pg::subtransaction::attempt;
 use crate::pg::whatif::Configuration;
-use pgrx::datum::DatumWithOid;
 use pgrx::PgSqlErrorCode;
+use pgrx::datum::DatumWithOid;
 
 /// A statement as it was found.
 #[derive(Debug, Clone)]
@@ -94,8 +94,11 @@ fn read(query: &str, arguments: &[DatumWithOid]) -> Result<Vec<Entry>> {
 /// Statements as given, run so many times a day each.
 pub fn given(texts: Vec<Option<String>>, calls: Vec<Option<f64>>) -> Result<Workload> {
     if !calls.is_empty() && calls.len() != texts.len() {
-        return Err(Error::invalid_parameter("workload and weights differ in length")
-            .detail(format!("There are {} statements and {} weights.", texts.len(), calls.len())));
+        return Err(Error::invalid_parameter("workload and weights differ in length").detail(format!(
+            "There are {} statements and {} weights.",
+            texts.len(),
+            calls.len()
+        )));
     }
     let mut entries = Vec::new();
     for (place, text) in texts.into_iter().enumerate() {
@@ -122,9 +125,14 @@ impl Workload {
 }
 
 /// Analyses and plans a statement; what fails is undone and says why. Only a cancel ends the call.
-pub fn analyse(entry: &Entry, distributions: &mut Distributions) -> Result<std::result::Result<Analysed, String>> {
+pub fn analyse(
+    entry: &Entry,
+    distributions: &mut Distributions,
+) -> Result<std::result::Result<Analysed, String>> {
     if entry.text == "<insufficient privilege>" {
-        return Ok(Err("its text is not shown to this role: membership in pg_read_all_stats shows it".to_owned()));
+        return Ok(Err(
+            "its text is not shown to this role: membership in pg_read_all_stats shows it".to_owned()
+        ));
     }
     let outcome = attempt(|| {
         let statement = Statement::repaired(&entry.text)?;
@@ -141,7 +149,8 @@ pub fn analyse(entry: &Entry, distributions: &mut Distributions) -> Result<std::
             costs.push(statement.plan(&Configuration::default(), values)?.total_cost);
         }
         let cost = costs.iter().sum::<f64>() / costs.len().max(1) as f64;
-        let spread = costs.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), c| (least.min(*c), most.max(*c)));
+        let spread =
+            costs.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), c| (least.min(*c), most.max(*c)));
         Ok(Analysed { entry: entry.clone(), statement, shape, parameters, cost, spread })
     });
     match outcome {

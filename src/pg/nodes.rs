@@ -84,7 +84,10 @@ pub(super) unsafe fn walk(
 ///
 /// # Safety
 /// `query` is a live analysed query.
-pub(super) unsafe fn walk_expressions(query: *mut pg_sys::Query, visit: &mut dyn FnMut(*mut pg_sys::Node) -> bool) {
+pub(super) unsafe fn walk_expressions(
+    query: *mut pg_sys::Query,
+    visit: &mut dyn FnMut(*mut pg_sys::Node) -> bool,
+) {
     #[pgrx::pg_guard]
     unsafe extern "C-unwind" fn step(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
         // SAFETY: `context` is the reference below, used by nobody else while the walker runs.

@@ -104,9 +104,9 @@ pub struct OrderKey {
 pub struct Predicate {
     pub sql: String,
     pub columns: Vec<i16>,
-    /// The constant a column is compared with, as text: whether it may be shown is for the caller to find
+    /// The constants a column is compared with, as text: whether they may be shown is for the caller to find
     /// out.
-    pub constant: Option<String>,
+    pub constants: Vec<String>,
 }
 
 impl Statement {
@@ -131,7 +131,8 @@ unsafe fn change(query: *mut pg_sys::Query) -> Option<Change> {
             pg_sys::CmdType::CMD_DELETE => ChangeKind::Delete,
             _ => return None,
         };
-        let entry = nodes_of::<pg_sys::RangeTblEntry>((*query).rtable).nth((*query).resultRelation as usize - 1)?;
+        let entry =
+            nodes_of::<pg_sys::RangeTblEntry>((*query).rtable).nth((*query).resultRelation as usize - 1)?;
         let columns = nodes_of::<pg_sys::TargetEntry>((*query).targetList)
             .filter(|target| !(**target).resjunk)
             .map(|target| (*target).resno)
@@ -247,7 +248,11 @@ impl Collector {
             if let Some(argument) = nodes_of::<pg_sys::TargetEntry>((*aggregate).args).next()
                 && let Some((place, column)) = self.resolve(&self.stack.clone(), (*argument).expr.cast())
             {
-                self.shape.uses[place].orders.push(vec![OrderKey { column, descending: false, nulls_first: false }]);
+                self.shape.uses[place].orders.push(vec![OrderKey {
+                    column,
+                    descending: false,
+                    nulls_first: false,
+                }]);
             }
         }
     }
@@ -256,7 +261,9 @@ impl Collector {
     unsafe fn sublink(&mut self, link: *mut pg_sys::SubLink) {
         // SAFETY: as `query`.
         unsafe {
-            if (*link).subLinkType != pg_sys::SubLinkType::ANY_SUBLINK || !is((*link).subselect, NodeTag::T_Query) {
+            if (*link).subLinkType != pg_sys::SubLinkType::ANY_SUBLINK
+                || !is((*link).subselect, NodeTag::T_Query)
+            {
                 return;
             }
             self.condition((*link).testexpr, false);
@@ -325,6 +332,7 @@ impl Collector {
                     let sides: Vec<*mut pg_sys::Node> = nodes_of((*expression).args).collect();
                     if let ([left, right], true) = (&sides[..], (*expression).useOr) {
                         self.comparison((*expression).opno, *left, *right, certain, true);
+                        self.predicate(node, certain);
                     }
                 }
                 NodeTag::T_NullTest => {
@@ -378,12 +386,24 @@ impl Collector {
                 (_, true) => return,
                 (kind, false) => kind,
             };
-            self.shape.uses[found.place].clauses.push(Clause { key: found.key, kind, operator, join, certain });
+            self.shape.uses[found.place].clauses.push(Clause {
+                key: found.key,
+                kind,
+                operator,
+                join,
+                certain,
+            });
         }
     }
 
     /// Notes what a parameter is compared with.
-    unsafe fn parameter(&mut self, found: &Found, operator: pg_sys::Oid, other: *mut pg_sys::Node, array: bool) {
+    unsafe fn parameter(
+        &mut self,
+        found: &Found,
+        operator: pg_sys::Oid,
+        other: *mut pg_sys::Node,
+        array: bool,
+    ) {
         let Key::Column(column) = found.key else { return };
         // SAFETY: as `query`.
         unsafe {
@@ -398,10 +418,13 @@ impl Collector {
             });
             for number in numbers {
                 let array = array && direct == Some(number);
-                self.shape
-                    .parameters
-                    .entry(number)
-                    .or_insert(ParameterUse { relid, column, kind, lower_bound, array });
+                self.shape.parameters.entry(number).or_insert(ParameterUse {
+                    relid,
+                    column,
+                    kind,
+                    lower_bound,
+                    array,
+                });
             }
         }
     }
@@ -414,34 +437,35 @@ impl Collector {
                 return;
             }
             let Some((place, columns, varno)) = self.only_table(node) else { return };
-            let mut constants = 0;
-            let mut constant = None;
+            let mut constants = Vec::new();
             let mut fit = true;
             walk(node, Tree::Analysed, &mut |below| {
                 fit &= !is(below, NodeTag::T_Param) && !is(below, NodeTag::T_SubLink);
                 if is(below, NodeTag::T_Const) {
-                    constants += 1;
-                    let value = below.cast::<pg_sys::Const>();
-                    if !(*value).constisnull {
-                        let (mut output, mut varlena) = (pg_sys::InvalidOid, false);
-                        pg_sys::getTypeOutputInfo((*value).consttype, &mut output, &mut varlena);
-                        constant = Some(string_from(pg_sys::OidOutputFunctionCall(output, (*value).constvalue)));
-                    }
+                    constants.extend(constant_texts(below.cast()));
                 }
                 true
             });
-            if is(node, NodeTag::T_OpExpr) && constants > 0 {
-                // Only equality: a range's bounds move with time.
-                let expression = node.cast::<pg_sys::OpExpr>();
-                let first = nodes_of::<pg_sys::Node>((*expression).args).next().unwrap_or(std::ptr::null_mut());
-                fit &= kind_of((*expression).opno, pg_sys::exprType(first)) == Kind::Equal;
+            // Only equality: a range's bounds move with time.
+            if !constants.is_empty() {
+                let operator = if is(node, NodeTag::T_OpExpr) {
+                    (*node.cast::<pg_sys::OpExpr>()).opno
+                } else if is(node, NodeTag::T_ScalarArrayOpExpr) {
+                    (*node.cast::<pg_sys::ScalarArrayOpExpr>()).opno
+                } else {
+                    return;
+                };
+                let (mut left, mut right) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+                pg_sys::op_input_types(operator, &mut left, &mut right);
+                fit &= kind_of(operator, left) == Kind::Equal;
             }
-            if !fit || constants > 1 {
+            if !fit {
                 return;
             }
             let relid = self.shape.uses[place].relid;
+            let node = in_order(node);
             let sql = spelled(node, varno, relid);
-            let predicate = Predicate { sql, columns, constant };
+            let predicate = Predicate { sql, columns, constants };
             let known = &mut self.shape.uses[place].predicates;
             if !known.contains(&predicate) {
                 known.push(predicate);
@@ -459,7 +483,10 @@ impl Collector {
                 let (place, column) = self.resolve(&self.stack.clone(), node)?;
                 return (column > 0).then_some(Found { place, key: Key::Column(column), type_oid });
             }
-            if is(node, NodeTag::T_Const) || is(node, NodeTag::T_Param) || pg_sys::contain_mutable_functions(node) {
+            if is(node, NodeTag::T_Const)
+                || is(node, NodeTag::T_Param)
+                || pg_sys::contain_mutable_functions(node)
+            {
                 return None;
             }
             let (place, _, varno) = self.only_table(node)?;
@@ -478,6 +505,7 @@ impl Collector {
     }
 
     /// The one table of the current query whose columns an expression has, those, and its number.
+    #[allow(clippy::unnecessary_cast)] // PostgreSQL 14 counts range table entries without a sign.
     unsafe fn only_table(&mut self, node: *mut pg_sys::Node) -> Option<(usize, Vec<i16>, i32)> {
         // SAFETY: as `query`.
         unsafe {
@@ -512,7 +540,9 @@ impl Collector {
                 let mut of = None;
                 for key in nodes_of::<pg_sys::SortGroupClause>(clause) {
                     let target = pg_sys::get_sortgroupclause_tle(key, (*query).targetList);
-                    let Some((place, column)) = self.resolve(&self.stack.clone(), bare((*target).expr.cast())) else {
+                    let Some((place, column)) =
+                        self.resolve(&self.stack.clone(), bare((*target).expr.cast()))
+                    else {
                         break;
                     };
                     if *of.get_or_insert(place) != place {
@@ -534,7 +564,11 @@ impl Collector {
     }
 
     /// The base table's column a variable stands for, through joins, subqueries and WITH.
-    unsafe fn resolve(&mut self, stack: &[*mut pg_sys::Query], node: *mut pg_sys::Node) -> Option<(usize, i16)> {
+    unsafe fn resolve(
+        &mut self,
+        stack: &[*mut pg_sys::Query],
+        node: *mut pg_sys::Node,
+    ) -> Option<(usize, i16)> {
         // SAFETY: as `query`.
         unsafe {
             let node = bare(node);
@@ -566,7 +600,11 @@ impl Collector {
                     let target = nodes_of::<pg_sys::TargetEntry>((*inner).targetList).nth(nth?)?;
                     let mut below = stack.to_vec();
                     below.push(inner);
-                    if (*inner).setOperations.is_null() { self.resolve(&below, (*target).expr.cast()) } else { None }
+                    if (*inner).setOperations.is_null() {
+                        self.resolve(&below, (*target).expr.cast())
+                    } else {
+                        None
+                    }
                 }
                 pg_sys::RTEKind::RTE_CTE => {
                     let depth = depth.checked_sub((*entry).ctelevelsup as usize)?;
@@ -580,7 +618,11 @@ impl Collector {
                     let target = nodes_of::<pg_sys::TargetEntry>((*inner).targetList).nth(nth?)?;
                     let mut below = stack[..=depth].to_vec();
                     below.push(inner);
-                    if (*inner).setOperations.is_null() { self.resolve(&below, (*target).expr.cast()) } else { None }
+                    if (*inner).setOperations.is_null() {
+                        self.resolve(&below, (*target).expr.cast())
+                    } else {
+                        None
+                    }
                 }
                 _ => None,
             }
@@ -593,7 +635,9 @@ impl Collector {
         }
         // SAFETY: a syscache look-up.
         let kind = unsafe { pg_sys::get_rel_relkind(relid) } as u8;
-        if ![pg_sys::RELKIND_RELATION, pg_sys::RELKIND_PARTITIONED_TABLE, pg_sys::RELKIND_MATVIEW].contains(&kind) {
+        if ![pg_sys::RELKIND_RELATION, pg_sys::RELKIND_PARTITIONED_TABLE, pg_sys::RELKIND_MATVIEW]
+            .contains(&kind)
+        {
             return None;
         }
         self.shape.uses.push(TableUse { relid, ..TableUse::default() });
@@ -611,6 +655,66 @@ unsafe fn bare(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
         }
     }
     node
+}
+
+/// A constant as text, an array's elements each.
+///
+/// # Safety
+/// `value` is a constant of an analysed query.
+unsafe fn constant_texts(value: *mut pg_sys::Const) -> Vec<String> {
+    // SAFETY: the caller's promise; each value is given to its own type's functions.
+    unsafe {
+        if (*value).constisnull {
+            return Vec::new();
+        }
+        let text = |type_oid, datum| {
+            let (mut output, mut varlena) = (pg_sys::InvalidOid, false);
+            pg_sys::getTypeOutputInfo(type_oid, &mut output, &mut varlena);
+            string_from(pg_sys::OidOutputFunctionCall(output, datum))
+        };
+        let element = pg_sys::get_element_type((*value).consttype);
+        if element == pg_sys::InvalidOid {
+            return vec![text((*value).consttype, (*value).constvalue)];
+        }
+        let (mut length, mut by_value, mut align) = (0, false, 0);
+        pg_sys::get_typlenbyvalalign(element, &mut length, &mut by_value, &mut align);
+        let (mut elements, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
+        let array = pg_sys::pg_detoast_datum((*value).constvalue.cast_mut_ptr()).cast();
+        pg_sys::deconstruct_array(
+            array,
+            element,
+            i32::from(length),
+            by_value,
+            align,
+            &mut elements,
+            &mut nulls,
+            &mut count,
+        );
+        (0..count as usize).filter(|i| !*nulls.add(*i)).map(|i| text(element, *elements.add(i))).collect()
+    }
+}
+
+/// Two columns compared, the one that comes first in the table on the left: one condition, one predicate.
+unsafe fn in_order(node: *mut pg_sys::Node) -> *mut pg_sys::Node {
+    // SAFETY: nodes are what their tags say; works on a copy.
+    unsafe {
+        if !is(node, NodeTag::T_OpExpr) {
+            return node;
+        }
+        let expression = node.cast::<pg_sys::OpExpr>();
+        let sides: Vec<*mut pg_sys::Node> = nodes_of((*expression).args).collect();
+        let column = |side: *mut pg_sys::Node| {
+            is(side, NodeTag::T_Var).then(|| (*side.cast::<pg_sys::Var>()).varattno)
+        };
+        match sides[..] {
+            [left, right] if column(left) > column(right) && column(right).is_some() => {
+                let turned = copy(expression);
+                pg_sys::CommuteOpExpr(turned);
+                turned.cast()
+            }
+            _ => node,
+        }
+    }
 }
 
 unsafe fn extern_parameter(node: *mut pg_sys::Node) -> Option<usize> {

@@ -14,10 +14,10 @@
 mod api;
 mod bloat;
 mod bloat_api;
-mod foreign_keys;
+pub mod foreign_keys;
 mod invalid;
 mod redundant;
 mod review;
 mod review_api;
 mod unused;
-mod usage;
+pub mod usage;
