@@ -1204,6 +1204,30 @@ declared), the foreign key''s delete rule, whether an index finds the rows, and 
 table is in, where it refers back to itself.
 Errors: 42704 no such subject type; 55000 what was declared is not there any more.
 Lock: none. Privilege: EXECUTE.';
+COMMENT ON ROUTINE architect.suggest_indexes IS
+'The set of indexes that is worth most to a workload, and the existing ones that cost more than they
+serve. PostgreSQL''s planner is asked, in process, what it would do with each; nothing is created or
+dropped.
+
+Arguments: budget, size that all new indexes may have together (''500MB''); max_columns, key columns of an
+index at most; min_calls, statements run less often are left out; time_limit, after which the best answer
+found so far is given; schemas, whose tables to advise on (null: all); workload, statements to advise for
+instead of those in pg_stat_statements, parameters ($1) allowed; weights, how often a day each of those
+is run (default: once), their time being guessed from their cost; include_drops, whether existing indexes
+are judged too.
+Returns one row for each action, the most valuable first, each given those above it: rank; action, CREATE
+or DROP; table_name; columns, keys and included ones; method; statement, to be run outside a transaction;
+size_bytes, estimated; query_ids, statements it makes cheaper (of a DROP: dearer) by a per cent or more,
+by their queryid or place in workload; query_count; cost_before and cost_after, of the whole workload in
+ms a day, upkeep of the indexes advised included; benefit_ms_per_day; benefit_share of the workload''s
+time; write_ms_per_day and wal_bytes_per_day, what writes pay for it (a DROP saves it); ends_hot_updates,
+whether updates that touch no index now would touch it; priority, high (a tenth of the workload), medium
+(a fiftieth) or low; reason; undo, the opposite statement; confidence and caveats. Advice is kept in
+advice_log where the server can be written to.
+Errors: 55000 pg_stat_statements is not there and no workload given; 22023 invalid argument. A statement
+that cannot be analysed is left out: workload_coverage() says why.
+Lock: ACCESS SHARE on the tables of the workload (ROW EXCLUSIVE on those its statements change) until the
+transaction ends. Privilege: EXECUTE; statements are analysed as the caller, on the caller''s search_path.';
 COMMENT ON ROUTINE architect.take_snapshot IS
 'Keeps the counters of all indexes, and of the statements that take the most time, so that the use of an
 index is known over a stated time and survives a reset of statistics. run_maintenance() does it too.
@@ -1305,4 +1329,13 @@ it), not searched or outside; how to clear it; and the earliest time it is gone,
 is kept with the request, for its certificate.
 Errors: 42704 no such request. Lock: ACCESS SHARE on one table after the other; reads everything.
 Privilege: the rights of the tables'' owners; tables of others are not searched.';
+COMMENT ON ROUTINE architect.workload_coverage IS
+'How much of the workload suggest_indexes() can advise on, and why it cannot on the rest.
+
+Arguments: min_calls and workload as in suggest_indexes.
+Returns one row for each outcome, the one with most time first: outcome, ''analysed'' or why statements
+could not be; statements, how many; calls; total_ms, measured (null where a workload is given);
+share_of_time (of a given workload: of the statements); query_ids, up to 100 of them.
+Errors and privilege as suggest_indexes. Lock: ACCESS SHARE on the tables of the workload (ROW EXCLUSIVE
+on those its statements change) until the transaction ends.';
 -- END generated comments

@@ -61,6 +61,9 @@ const READER: &[&str] = &[
     "updated_at_tables",
     "verify_audit_log",
     "verify_deletion_log",
+    "updated_at_statistics",
+    "suggest_indexes",
+    "workload_coverage",
 ];
 
 const OPERATOR: &[&str] = &[

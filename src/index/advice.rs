@@ -31,7 +31,7 @@ pub struct Advice {
 }
 
 /// What saves less than this part of the workload is not worth a DBA's time.
-const WORTH_SAYING: f64 = 0.001;
+const WORTH_SAYING: f64 = 0.002;
 
 pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<Advice> {
     let mut taken = Vec::new();
@@ -76,7 +76,7 @@ pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<A
             upkeep: creation.upkeep,
             priority: priority(share),
             reason: format!(
-                "{} {} cheaper; the workload's time falls by {}, its writes pay {:.0} ms a day",
+                "{} {} cheaper; the workload's time falls by {}, writes pay {:.0} ms a day",
                 creation.statements,
                 if creation.statements == 1 { "statement gets" } else { "statements get" },
                 percent(share),

@@ -205,6 +205,7 @@ impl Candidates {
             }
         }
         self.lists(table, lists);
+        self.rows_of_conditions(table);
         self.by_operator(table)?;
         Ok(())
     }
@@ -240,6 +241,20 @@ impl Candidates {
             if let Some(spec) = covering {
                 self.add(spec);
             }
+        }
+    }
+
+    /// The rows of a condition, whatever else is asked of them.
+    fn rows_of_conditions(&mut self, table: &TableUse) {
+        for predicate in self.allowed(table) {
+            let Some(column) = predicate.columns.first() else { continue };
+            let key = SpecKey::plain(Key::Column(*column));
+            let partial =
+                Spec { predicate: Some(predicate.sql.clone()), ..Spec::btree(table.relid, vec![key]) };
+            if let Some(spec) = covering(table, &partial, &predicate.columns) {
+                self.add(spec);
+            }
+            self.add(partial);
         }
     }
 

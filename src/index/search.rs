@@ -106,27 +106,29 @@ impl<'a, P: Planner> Search<'a, P> {
         let mut best_total = self.total(&best)?;
         // Worth by byte fills the budget with small things, worth alone with one big: the middle often wins.
         for exponent in [1.0, 0.7] {
-            let found = self.greedy(Vec::new(), candidates, None, exponent)?;
-            let found = self.improve(found, candidates, exponent)?;
+            let (found, cramped) = self.greedy(Vec::new(), candidates, None, exponent)?;
+            let found = if cramped { self.improve(found, candidates, exponent)? } else { found };
             let total = self.total(&found)?;
             if total < best_total {
                 (best, best_total) = (found, total);
             }
-            if self.planner.expired() {
+            // Where everything worth having has room there is nothing to weigh against each other.
+            if !cramped || self.planner.expired() {
                 break;
             }
         }
         self.ranked(best)
     }
 
-    /// Adds to a set what is worth most for its size, while there is room; never `barred`.
+    /// Adds to a set what is worth most for its size, while there is room; never `barred`. Says whether
+    /// something worth having had no room.
     fn greedy(
         &mut self,
         mut chosen: Set,
         candidates: &[usize],
         barred: Option<usize>,
         exponent: f64,
-    ) -> Result<Set> {
+    ) -> Result<(Set, bool)> {
         // What a candidate was worth when last asked; worth rarely grows as others are chosen, so only
         // candidates that would win are asked again.
         let mut worth: Vec<(usize, f64, usize)> = Vec::new();
@@ -163,7 +165,10 @@ impl<'a, P: Planner> Search<'a, P> {
                 worth[place].1 = self.gain(&chosen, &base, worth[place].0)?;
                 worth[place].2 = round;
             }
-            let Some(place) = winner else { return Ok(chosen) };
+            let Some(place) = winner else {
+                let cramped = worth.iter().any(|entry| entry.1 > 0.0 && self.prices[entry.0].bytes > room);
+                return Ok((chosen, cramped));
+            };
             insert(&mut chosen, worth.swap_remove(place).0);
             round += 1;
         }
@@ -199,7 +204,7 @@ impl<'a, P: Planner> Search<'a, P> {
                     return Ok(better.map_or(set, |(next, _)| next));
                 }
                 let without: Set = set.iter().copied().filter(|i| *i != out).collect();
-                let next = self.greedy(without, candidates, Some(out), exponent)?;
+                let (next, _) = self.greedy(without, candidates, Some(out), exponent)?;
                 let cost = self.total(&next)?;
                 if cost < better.as_ref().map_or(total, |(_, least)| *least) * (1.0 - 1e-6) {
                     better = Some((next, cost));

@@ -341,7 +341,8 @@ unsafe fn parameters_at(statement: *mut pg_sys::Node, text: &str, position: usiz
                     if is(below, NodeTag::T_ParamRef) {
                         found.insert((*below.cast::<pg_sys::ParamRef>()).number as usize);
                     }
-                    true
+                    // A comparison further below has told its parameters' types.
+                    below == node || !is(below, NodeTag::T_A_Expr) || !compares(below.cast())
                 });
             }
             true
