@@ -136,7 +136,7 @@ pub fn analyse(
     }
     let outcome = attempt(|| {
         let statement = Statement::repaired(&entry.text)?;
-        let shape = statement.shape();
+        let shape = statement.asks();
         let types = statement.parameter_types().len();
         let samples = if types == 0 { &values::SAMPLES[..1] } else { &values::SAMPLES[..] };
         let mut parameters = Vec::new();

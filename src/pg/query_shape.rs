@@ -110,7 +110,7 @@ pub struct Predicate {
 }
 
 impl Statement {
-    pub fn shape(&self) -> Shape {
+    pub fn asks(&self) -> Shape {
         let mut collector = Collector::default();
         // SAFETY: the statement's query lives while it does.
         unsafe {
