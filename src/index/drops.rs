@@ -77,6 +77,8 @@ pub fn removals(
             continue;
         }
         let Some(usage) = Usage::of(&tree, &evidence) else { continue };
+        // What cannot be undone is not advised.
+        let Some(undo) = statement::create_again(top) else { continue };
         // A standby whose figures are not known may need it.
         if standbys > usage.standbys.len() as i64 {
             continue;
@@ -123,7 +125,7 @@ pub fn removals(
             columns: columns(top),
             method: top.method.clone(),
             statement: statement::drop_index(top),
-            undo: statement::create_again(top),
+            undo,
             bytes: tree.size() as f64,
             before: outcome.total_after,
             after: outcome.total_after + loss - upkeep.ms,
