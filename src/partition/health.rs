@@ -1,19 +1,15 @@
 //! What is wrong with partitioned tables, or will be, and what to do about it.
 
 use super::bound::Edge;
-use super::civil::{DAY, HOUR};
+use super::civil::DAY;
 use super::layout::{self, Layout};
 use super::missing::{self, Cell};
 use super::policy::{Keep, Policy};
-use super::{create, maintain, plan};
+use super::{create, heartbeat, maintain, plan};
 use crate::error::Result;
-use crate::pg::{lookup, security, session, spi};
+use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
-use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
-
-/// A schedule that has not succeeded for so long is dead.
-const SILENCE: i64 = 26 * HOUR;
 
 pub struct Finding {
     pub severity: &'static str,
@@ -387,72 +383,14 @@ fn incoming_keys(parent: pg_sys::Oid) -> Result<String> {
     .unwrap_or_default())
 }
 
-/// Whether maintenance is alive: by its own heartbeat, whatever calls it.
-pub fn heartbeat() -> Result<Vec<Finding>> {
-    let rows = security::as_extension_owner(|| {
-        spi::read(
-            "SELECT max(r.finished_at), max(r.started_at) FROM (
-                 SELECT finished_at, started_at FROM architect.partition_run
-                 UNION ALL SELECT finished_at, started_at FROM architect.maintenance_run) r",
-            &[],
-            |row| {
-                let at = |i| row.get::<TimestampWithTimeZone>(i).map(|at| at.map(i64::from));
-                Ok((at(1)?, at(2)?))
-            },
-        )
-    })?;
-    let (finished, started) = rows.into_iter().next().unwrap_or_default();
-    let finding = |severity, code, detail: &str| Finding {
-        severity,
-        code,
-        parent: String::new(),
-        detail: detail.to_owned(),
-        fix: "SELECT architect.schedule_maintenance()".to_owned(),
-    };
-    let old = |at: i64| at < session::clock() - SILENCE;
-    Ok(match (finished, started) {
-        (None, None) => vec![finding("warning", "SCHEDULE_MISSING", "maintenance has never run")],
-        (Some(at), _) if !old(at) => Vec::new(),
-        (_, Some(at)) if !old(at) => vec![finding(
-            "error",
-            "SCHEDULE_FAILING",
-            "maintenance begins and does not finish: see the server's log",
-        )],
-        _ => vec![finding("error", "SCHEDULE_MISSING", "maintenance has not run for more than a day")],
-    })
-}
-
-/// What failed in the last run, of the managed tables.
-pub fn last_failures() -> Result<Vec<Finding>> {
-    security::as_extension_owner(|| {
-        spi::read(
-            "SELECT DISTINCT ON (a.parent_name) a.parent_name, a.object_name, a.detail FROM architect.partition_action a
-              WHERE a.action = 'failed' AND a.run_id = (SELECT max(r.run_id) FROM architect.partition_run r)
-              ORDER BY a.parent_name, a.action_id",
-            &[],
-            |row| {
-                let text = |i| row.get::<String>(i).map(Option::unwrap_or_default);
-                let parent = text(1)?;
-                Ok(Finding {
-                    severity: "error",
-                    code: "LAST_RUN_FAILED",
-                    detail: format!("{}: {}", text(2)?, text(3)?),
-                    fix: format!("SELECT * FROM architect.partition_log({})", quote_literal(&parent)),
-                    parent,
-                })
-            },
-        )
-    })
-}
-
 /// Everything about one table, or all managed ones.
 pub fn examine(only: Option<pg_sys::Oid>) -> Result<Vec<Finding>> {
     let holds = super::policy::holds()?;
     let mut findings = Vec::new();
     let managed = maintain::managed(only)?;
     if !managed.is_empty() {
-        findings.extend(heartbeat()?);
-        findings.extend(last_failures()?.into_iter().filter(|finding| {
+        findings.extend(heartbeat::heartbeat()?);
+        findings.extend(heartbeat::last_failures()?.into_iter().filter(|finding| {
             only.is_none_or(|relid| lookup::qualified_name(relid).is_some_and(|name| name == finding.parent))
         }));
     }

@@ -22,6 +22,7 @@
 //! | `retire.rs` | taking partitions out of use |
 //! | `journal.rs` | what was done, refused and failed at |
 //! | `health.rs` | what is wrong, or will be |
+//! | `heartbeat.rs` | whether maintenance is alive |
 //! | `import.rs` | taking over what pg_partman keeps |
 //! | `advise.rs` | which tables would gain from being partitioned |
 //! | `locking.rs` | short waits for locks, retried |
@@ -41,6 +42,7 @@ pub mod civil;
 mod convert;
 pub mod create;
 mod health;
+mod heartbeat;
 mod import;
 pub mod job;
 mod journal;

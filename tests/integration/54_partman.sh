@@ -7,13 +7,13 @@ skip_unless "pg_partman is not installed" has_extension pg_partman
 start_cluster main shared_preload_libraries=pg_stat_statements
 sql "CREATE EXTENSION db_architect"
 fails_with "without pg_partman there is a clear error" 55000 "SELECT architect.import_pg_partman()"
-sql "CREATE SCHEMA \"part man\"; CREATE EXTENSION pg_partman SCHEMA \"part man\"; CREATE SCHEMA p"
+sql "CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman; CREATE SCHEMA p"
 sql "CREATE TABLE p.months (id bigint, at timestamptz NOT NULL, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
      CREATE TABLE p.weeks (id bigint, at timestamptz NOT NULL) PARTITION BY RANGE (at);
      CREATE TABLE p.numbers (id bigint NOT NULL) PARTITION BY RANGE (id)"
-sql "SELECT \"part man\".create_parent('p.months', 'at', 'native', 'monthly'), \"part man\".create_parent('p.weeks', 'at', 'native', 'weekly'),
-            \"part man\".create_parent('p.numbers', 'id', 'native', '1000')" >/dev/null
-sql "UPDATE \"part man\".part_config SET retention = '3 months', retention_keep_table = false WHERE parent_table = 'p.months'"
+sql "SELECT partman.create_parent('p.months', 'at', 'native', 'monthly'), partman.create_parent('p.weeks', 'at', 'native', 'weekly'),
+            partman.create_parent('p.numbers', 'id', 'native', '1000')" >/dev/null
+sql "UPDATE partman.part_config SET retention = '3 months', retention_keep_table = false WHERE parent_table = 'p.months'"
 before=$(sql "SELECT count(*) FROM pg_inherits")
 sql_is "it tells what it would do" "SELECT count(*) FROM architect.import_pg_partman() WHERE action = 'would manage'" 3
 sql_is "and does nothing" "SELECT count(*) FROM architect.partition_policies()" 0
@@ -27,7 +27,7 @@ sql "SELECT architect.manage_partitions('p.weeks', '7 days', ahead => 10), archi
 ok "and goes on" sql "CALL architect.maintain_partitions()"
 sql_is "without a gap or an odd bound" "SELECT count(*) FROM architect.partition_health() WHERE code IN ('GAP', 'MISALIGNED_BOUNDS')" 0
 sql_is "with more partitions" "SELECT count(*) > $before FROM pg_inherits" t
-like "its own statement has it leave them alone" "$(sql "SELECT detail FROM architect.import_pg_partman('p.weeks') WHERE action = 'to do'")" 'UPDATE "part man".part_config'
+like "its own statement has it leave them alone" "$(sql "SELECT detail FROM architect.import_pg_partman('p.weeks') WHERE action = 'to do'")" 'UPDATE partman.part_config'
 
 sql "CREATE EXTENSION pg_stat_statements"
 sql "CREATE TABLE p.events (id bigint PRIMARY KEY, at timestamptz NOT NULL, seen date, v text)"
