@@ -2,11 +2,12 @@
 # How long those who write to a table have to wait while it is converted, split, indexed, extended and
 # trimmed: the longest of their transactions, beside the longest when nothing is done. Then pg_partman's
 # documented way of partitioning a table online, on the same rows, where it is installed.
-# usage: bench/partition_stalls.sh [ROWS] [TRANSACTIONS_A_SECOND]
+# usage: bench/partition_stalls.sh [ROWS] [TRANSACTIONS_A_SECOND] [ours|partman]
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib/measure.sh"
 rows=${1:-3000000}
 rate=${2:-400}
+part=${3:-both}
 
 start_bench_cluster main max_worker_processes=16 log_lock_waits=on
 sql "CREATE EXTENSION db_architect"
@@ -48,18 +49,20 @@ stall() {
   tool_on main pgbench -n -c 8 -j 2 -R "$rate" -T 3600 -l --log-prefix="$logs/w" -f "$logs/script.sql" postgres >"$logs/out" 2>&1 &
   writers=$!
   sleep 3
-  rm -f "$logs"/failed
   begun=$EPOCHREALTIME
-  sql "$work" >"$logs/said" 2>&1 || cat "$logs/said" >&2
+  sql "$work" >"$logs/said" 2>&1 || true
   took=$(awk -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f", b - a}')
   sleep 2
   pkill_writers
   wait "$writers" || true
   # The first second is pgbench connecting.
-  cat "$logs"/w* | awk -v name="$name" -v took="$took" -v from="${begun%.*}" \
-    -v failed="$(grep -cE 'ERROR|deadlock' "$logs/out" || true)" '
-    $5 >= from - 1 { n++; if ($3 > most) most = $3 }
+  # A transaction that failed, by a deadlock for one, has the word in place of its time.
+  cat "$logs"/w* | awk -v name="$name" -v took="$took" -v from="${begun%.*}" '
+    $5 < from - 1 { next }
+    $3 !~ /^[0-9]+$/ { failed++; next }
+    { n++; if ($3 + 0 > most) most = $3 + 0 }
     END { printf "%-44s %8.1f s %10.0f ms %8d transactions %4d failed\n", name, took, most / 1000, n, failed }'
+  if grep -q 'ERROR' "$logs/said"; then printf '%-44s %s\n' "  which ended with" "$(grep -m 1 -o 'ERROR.*' "$logs/said")"; fi
 }
 pkill_writers() {
   local pid
@@ -67,6 +70,7 @@ pkill_writers() {
 }
 
 printf '%-44s %10s %13s\n' "$rows rows, $rate transactions a second" "took" "longest wait"
+if [[ $part != partman ]]; then
 make big
 stall "nothing" big "SELECT pg_sleep(10)"
 stall "convert_to_partitioned()" big "CALL architect.convert_to_partitioned('big', 'at', dry_run => false)"
@@ -85,9 +89,10 @@ stall "split: batch 5000, pause 50 ms" throttled "CALL architect.split_partition
 moved=$(sql "SELECT rows_done FROM architect.partition_progress() WHERE kind = 'split' LIMIT 1")
 seconds=$(sql "SELECT extract(epoch FROM finished_at - started_at) FROM architect.partition_progress() WHERE kind = 'split' LIMIT 1")
 awk -v n="$moved" -v s="$seconds" 'BEGIN {printf "%-44s %10.0f rows/s\n", "  rows a second, all steps", n / s}'
+fi
 
-if [[ -f $DBA_SHARE/extension/pg_partman.control ]]; then
-  sql "DROP TABLE throttled; CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman" >/dev/null
+if [[ $part != ours && -f $DBA_SHARE/extension/pg_partman.control ]]; then
+  sql "DROP TABLE IF EXISTS throttled; CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman" >/dev/null
   make old
   # As in its howto: a new partitioned table, the old one becomes its default partition, then the rows are moved out.
   recipe="CREATE TABLE new_one (LIKE old INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING IDENTITY) PARTITION BY RANGE (at);
