@@ -9,6 +9,14 @@ use sha2::{Digest, Sha256};
 /// Keeps writers of the chain apart: 'archdele' in ASCII.
 const LOCK: i64 = 0x6172_6368_6465_6c65;
 
+/// An entry as one unambiguous text that no setting changes: what is hashed. Stored hashes rest on it: it must never
+/// change, only be added to under another prefix.
+const CANONICAL: &str = "pg_catalog.jsonb_build_array(l.seq, l.request_id, l.subject_type, l.plan_hash, l.step, l.object_name,
+        l.action, l.columns, l.rows_affected, l.rows_retained, l.reason,
+        pg_catalog.date_part('epoch', l.retained_until)::pg_catalog.text, l.executed_by, l.owner_role, l.txid::pg_catalog.text,
+        pg_catalog.to_char(l.executed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'))::pg_catalog.text";
+const PREFIX: &[u8] = b"db_architect deletion log 1\0";
+
 pub struct Entry {
     pub step: i32,
     pub object: String,
@@ -32,6 +40,17 @@ pub struct Run<'a> {
 pub fn append(run: &Run, entries: &[Entry]) -> Result<Vec<u8>> {
     let by = security::role_name(security::session_role());
     let txid = session::transaction_id();
+    let insert = format!(
+        "INSERT INTO architect.data_deletion_log (seq, request_id, subject_type, plan_hash, step, object_name, action, columns,
+                rows_affected, rows_retained, reason, retained_until, executed_by, owner_role, txid, executed_at, previous_hash, hash)
+         SELECT l.*, pg_catalog.sha256($18 OPERATOR(pg_catalog.||) pg_catalog.int8send(pg_catalog.length(l.previous_hash)::pg_catalog.int8)
+                        OPERATOR(pg_catalog.||) l.previous_hash OPERATOR(pg_catalog.||) pg_catalog.convert_to({CANONICAL}, 'UTF8'))
+           FROM (SELECT $1 AS seq, $2 AS request_id, $3 AS subject_type, $4 AS plan_hash, $5 AS step, $6 AS object_name,
+                        $7 AS action, $8 AS columns, $9 AS rows_affected, $10 AS rows_retained, $11 AS reason,
+                        $12::pg_catalog.timestamptz AS retained_until, $13 AS executed_by, $14 AS owner_role,
+                        $15::pg_catalog.xid8 AS txid, $16 AS executed_at, $17 AS previous_hash) AS l
+         RETURNING hash"
+    );
     security::as_extension_owner(|| {
         spi::run("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[LOCK.into()])?;
         let (mut seq, mut previous) = end()?;
@@ -41,12 +60,8 @@ pub fn append(run: &Run, entries: &[Entry]) -> Result<Vec<u8>> {
             let at = session::clock();
             let stored = TimestampWithTimeZone::try_from(at)
                 .map_err(|_| Error::internal("a point in time is out of range"))?;
-            spi::run(
-                "INSERT INTO architect.data_deletion_log (seq, request_id, subject_type, plan_hash, step, object_name,
-                        action, columns, rows_affected, rows_retained, reason, retained_until, executed_by, owner_role,
-                        txid, executed_at, previous_hash, hash)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::pg_catalog.timestamptz, $13, $14,
-                        $15::pg_catalog.xid8, $16, $17, '')",
+            previous = spi::run_one::<Vec<u8>>(
+                &insert,
                 &[
                     seq.into(),
                     run.request_id.into(),
@@ -65,17 +80,10 @@ pub fn append(run: &Run, entries: &[Entry]) -> Result<Vec<u8>> {
                     txid.to_string().into(),
                     stored.into(),
                     previous.as_slice().into(),
+                    PREFIX.into(),
                 ],
-            )?;
-            let row = canonical("l.seq OPERATOR(pg_catalog.=) $1", seq)?;
-            let Some((_, text, _, _)) = row.into_iter().next() else {
-                return Err(Error::internal("an entry of the deletion log is gone"));
-            };
-            previous = hash(&previous, &text);
-            spi::run(
-                "UPDATE architect.data_deletion_log SET hash = $2 WHERE seq OPERATOR(pg_catalog.=) $1",
-                &[seq.into(), previous.as_slice().into()],
-            )?;
+            )?
+            .ok_or_else(|| Error::internal("an entry of the deletion log was not stored"))?;
         }
         spi::run("UPDATE architect.privacy_setting SET last_log_seq = $1", &[seq.into()])?;
         Ok(previous)
@@ -93,26 +101,20 @@ fn end() -> Result<(i64, Vec<u8>)> {
 }
 
 fn hash(previous: &[u8], text: &str) -> Vec<u8> {
-    let mut hash = Sha256::new_with_prefix(b"db_architect deletion log 1\0");
+    let mut hash = Sha256::new_with_prefix(PREFIX);
     hash.update((previous.len() as u64).to_be_bytes());
     hash.update(previous);
     hash.update(text.as_bytes());
     hash.finalize().to_vec()
 }
 
-/// Entries in order, each as one unambiguous text that no setting changes.
-fn canonical(condition: &str, argument: i64) -> Result<Vec<(i64, String, Vec<u8>, Vec<u8>)>> {
+/// Entries in order, each with what is hashed of it.
+fn all() -> Result<Vec<(i64, String, Vec<u8>, Vec<u8>)>> {
     spi::read_now(
         &format!(
-            "SELECT l.seq, pg_catalog.jsonb_build_array(l.seq, l.request_id, l.subject_type, l.plan_hash, l.step, l.object_name,
-                        l.action, l.columns, l.rows_affected, l.rows_retained, l.reason,
-                        pg_catalog.date_part('epoch', l.retained_until)::pg_catalog.text, l.executed_by, l.owner_role,
-                        l.txid::pg_catalog.text,
-                        pg_catalog.to_char(l.executed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'))::pg_catalog.text,
-                    l.previous_hash, l.hash
-               FROM architect.data_deletion_log AS l WHERE {condition} ORDER BY l.seq"
+            "SELECT l.seq, {CANONICAL}, l.previous_hash, l.hash FROM architect.data_deletion_log AS l ORDER BY l.seq"
         ),
-        &[argument.into()],
+        &[],
         |row| {
             Ok((
                 row.get(1)?.unwrap_or_default(),
@@ -128,7 +130,7 @@ fn canonical(condition: &str, argument: i64) -> Result<Vec<(i64, String, Vec<u8>
 pub fn verify(expected: Option<&[u8]>) -> Result<Vec<(String, String, Option<i64>, String)>> {
     storage::require()?;
     security::as_extension_owner(|| {
-        let entries = canonical("l.seq OPERATOR(pg_catalog.>) $1", 0)?;
+        let entries = all()?;
         let mut found = Vec::new();
         let mut error = |code: &str, seq: i64, detail: String| {
             found.push(("error".to_owned(), code.to_owned(), Some(seq), detail));
