@@ -31,6 +31,11 @@ pub fn retire(
         name: child.clone(),
         fate: retention.fate.clone(),
     };
+    // It was planned a while ago: another run may have taken it up, or somebody changed it.
+    let bound = maintenance.procedure.transaction(|| Ok(bound_in_use(partition.oid)))?;
+    if bound.as_deref() != Some(partition.bound_text.as_str()) {
+        return Ok(());
+    }
     let outcome = maintenance
         .procedure
         .transaction(|| leaving.remember(partition))
@@ -46,6 +51,10 @@ pub fn retire(
             journal.note((parent.oid, &name), child, done, format!("was {}", partition.bound_text), begun)
         }
         Err(error) if error.is_cancel() => return Err(error),
+        Err(_) if maintenance.procedure.transaction(|| Ok(is_pending(partition.oid)))? => {
+            let why = "its detach has begun and waits for those who use it: the next run finishes it";
+            journal.note((parent.oid, &name), child, "deferred", why, begun);
+        }
         Err(error) => {
             maintenance.procedure.transaction(|| leaving.forget_if_attached())?;
             warn(&child, &error);
@@ -93,8 +102,8 @@ fn is_attached(relid: pg_sys::Oid) -> bool {
     .is_some()
 }
 
-/// What a partition holds, as the catalogue prints it for us.
-fn bound_now(relid: pg_sys::Oid) -> Option<String> {
+/// What a partition holds, as the catalogue prints it for us; none once it is being detached.
+fn bound_in_use(relid: pg_sys::Oid) -> Option<String> {
     let settings = [
         (c"DateStyle", c"ISO"),
         (c"TimeZone", c"UTC"),
@@ -103,10 +112,19 @@ fn bound_now(relid: pg_sys::Oid) -> Option<String> {
     ];
     security::with_settings(&settings, || {
         spi::read_one_now::<String>(
-            "SELECT pg_get_expr(c.relpartbound, c.oid) FROM pg_class c WHERE c.oid = $1",
+            "SELECT pg_get_expr(c.relpartbound, c.oid) FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+              WHERE c.oid = $1 AND NOT i.inhdetachpending",
             &[relid.into()],
         )
     })
+}
+
+fn is_pending(relid: pg_sys::Oid) -> bool {
+    spi::read_one_now::<bool>(
+        "SELECT true FROM pg_catalog.pg_inherits i WHERE i.inhrelid OPERATOR(pg_catalog.=) $1 AND i.inhdetachpending",
+        &[relid.into()],
+    )
+    .is_some()
 }
 
 /// A partition on its way out.
@@ -124,10 +142,6 @@ impl Leaving {
         // It was planned a while ago.
         if let Some((_, reason)) = policy::holds()?.into_iter().find(|(held, _)| *held == self.name) {
             return Err(Error::not_in_prerequisite_state(format!("{} is on hold", self.name)).detail(reason));
-        }
-        if bound_now(self.relid).as_deref() != Some(partition.bound_text.as_str()) {
-            return Err(Error::not_in_prerequisite_state(format!("{} was changed meanwhile", self.name))
-                .hint("The next run looks at it again."));
         }
         security::as_extension_owner(|| {
             spi::run(

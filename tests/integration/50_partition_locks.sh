@@ -54,3 +54,20 @@ ok "an insert goes through meanwhile" sql "SET lock_timeout = '1s'; INSERT INTO 
 ok "the lock is tried again until it is there" finished waiting
 finished holder >/dev/null
 sql_is "and the work done" "SELECT count(*) FROM architect.partition_list('t') WHERE from_value::date > now()" 14
+
+# A foreign key that refers to the table keeps what is referred to, and only that.
+sql "CREATE TABLE k (id int, at date NOT NULL, PRIMARY KEY (id, at)) PARTITION BY RANGE (at)"
+sql "SELECT count(*) FROM architect.create_monthly_partitions('k', back => 6, ahead => 0)" >/dev/null
+sql "INSERT INTO k SELECT i, current_date - i FROM generate_series(0, 150) i;
+     CREATE TABLE refs (id int, at date, FOREIGN KEY (id, at) REFERENCES k); INSERT INTO refs SELECT id, at FROM k WHERE id = 149"
+sql "SELECT architect.manage_partitions('k', '1 month', ahead => 0, keep => '1 month', keep_action => 'drop', analyze_parent => false)" >/dev/null
+sql "CALL architect.maintain_partitions('k')"
+is "one stays, with the reason" "$(sql "SELECT count(*) FROM architect.partition_log('k') WHERE action = 'failed' AND detail LIKE '%still referenced%'")" 1
+sql_is "it is there, and in use" "SELECT count(*) FROM k WHERE id = 149" 1
+sql_is "health says why" "SELECT count(*) FROM architect.partition_health('k') WHERE code = 'FOREIGN_KEY_BLOCKS_RETENTION'" 1
+sql "DELETE FROM refs; CALL architect.maintain_partitions('k')"
+sql_is "and goes once nothing refers to it" "SELECT count(*) FROM k WHERE id = 149" 0
+
+# Reports assign no transaction id.
+sql_is "reports only read" "BEGIN READ ONLY; SELECT count(*) < 0 FROM architect.partition_health(); SELECT count(*) < 0 FROM architect.partition_list(); SELECT count(*) < 0 FROM architect.partition_plan();
+  SELECT count(*) < 0 FROM architect.partition_log(); SELECT pg_current_xact_id_if_assigned() IS NULL; ROLLBACK" $'f\nf\nf\nf\nt'
