@@ -77,6 +77,39 @@ pub fn again(settings: &Settings, limit: i64) -> Result<i64> {
     Ok(taken.unwrap_or_default())
 }
 
+/// Brings the last noted keys up to date in the new tables themselves, which no staging table gathers any
+/// more; the old partitions are locked. A key has the partition key in it, so each belongs to one table.
+pub fn last(settings: &Settings) -> Result<()> {
+    let columns = columns(settings)?;
+    let key: Vec<String> = settings.key.columns.iter().map(quote_identifier).collect();
+    let same =
+        |a: &str, b: &str| key.iter().map(|k| format!("{a}.{k} = {b}.{k}")).collect::<Vec<_>>().join(" AND ");
+    all_rows()?;
+    for piece in &settings.pieces {
+        let table = settings.qualify(&piece.name);
+        let keys = format!(
+            "WITH keys AS MATERIALIZED (SELECT DISTINCT {} FROM {} WHERE {})",
+            key.join(", "),
+            settings.noted(),
+            super::stage::bound_of(settings, piece)?
+        );
+        spi::run(&format!("{keys} DELETE FROM {table} AS t USING keys AS k WHERE {}", same("t", "k")), &[])?;
+        for source in &settings.sources {
+            spi::run(
+                &format!(
+                    "{keys} INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM ONLY {} AS s JOIN keys AS k ON {}",
+                    columns.join(", "),
+                    columns.iter().map(|c| format!("s.{c}")).collect::<Vec<_>>().join(", "),
+                    source_name(*source)?,
+                    same("s", "k"),
+                ),
+                &[],
+            )?;
+        }
+    }
+    Ok(())
+}
+
 /// An error instead of silence where row-level security would hide a row.
 fn all_rows() -> Result<()> {
     spi::run("SELECT set_config('row_security', 'off', true)", &[]).map(|_| ())

@@ -190,7 +190,9 @@ impl Remake<'_> {
 
     fn catch_up(&self, operation: &mut Operation<Settings>) -> Result<()> {
         loop {
+            self.attempts.retrying(|| stage::gather(&operation.settings, true))?;
             self.nearly_caught_up(operation)?;
+            self.attempts.retrying(|| stage::gather(&operation.settings, false))?;
             match self.attempts.retrying(|| self.exchange(operation)) {
                 Err(error) if is_too_many(&error) => {}
                 done => return done,
@@ -228,7 +230,9 @@ impl Remake<'_> {
         if left.unwrap_or_default() >= 4 * FEW {
             return Err(too_many());
         }
-        copy::again(&operation.settings, i64::MAX)?;
+        if left.unwrap_or_default() > 0 {
+            copy::last(&operation.settings)?;
+        }
         let drop: Vec<Statement> = names.statements(carry::DROP_INCOMING)?;
         let add: Vec<Statement> = names.statements(carry::ADD_INCOMING)?;
         let later = later::of(self.parent.oid)?;
@@ -338,7 +342,7 @@ pub fn abort(attempts: &Attempts, relation: pg_sys::Oid, name: &str) -> Result<(
                 .hint("Calling its procedure once more ends what is left."));
         }
         attempts.retrying(|| stage::unwatch(&operation.settings))?;
-        attempts.retrying(|| stage::drop(&operation.settings))?;
+        attempts.retrying(|| stage::drop_all(&operation.settings))?;
         return attempts.look(|| operation.finish("aborted"));
     }
     Ok(())

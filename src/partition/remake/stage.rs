@@ -153,6 +153,48 @@ pub fn drop(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
+/// That, and new tables that have been taken off it.
+pub fn drop_all(settings: &Settings) -> Result<()> {
+    drop(settings)?;
+    for piece in &settings.pieces {
+        // One that is there without the constraint is somebody else's.
+        let ours = lookup::relation_named(&settings.schema, &piece.name)
+            .is_some_and(|table| has_constraint(table, BOUND).is_some());
+        if ours {
+            spi::run(&format!("DROP TABLE {}", settings.qualify(&piece.name)), &[])?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the new tables below the staging table, or takes them off it before the exchange, which is short
+/// because nobody else looks at them.
+pub fn gather(settings: &Settings, below: bool) -> Result<()> {
+    let stage = settings.stage();
+    for piece in &settings.pieces {
+        if lookup::is_partition(settings.oid(&piece.name)?) == below {
+            continue;
+        }
+        let table = settings.qualify(&piece.name);
+        let change = if below {
+            format!("ATTACH PARTITION {table} FOR VALUES FROM ({}) TO ({})", piece.low, piece.high)
+        } else {
+            format!("DETACH PARTITION {table}")
+        };
+        spi::run(&format!("ALTER TABLE {stage} {change}"), &[])?;
+    }
+    Ok(())
+}
+
+/// The condition on the key's columns that says a row belongs into a new table.
+pub fn bound_of(settings: &Settings, piece: &super::plan::Piece) -> Result<String> {
+    spi::read_one_now::<String>(
+        "SELECT pg_get_expr(c.conbin, c.conrelid) FROM pg_constraint AS c WHERE c.conrelid = $1 AND c.conname = $2::name",
+        &[settings.oid(&piece.name)?.into(), BOUND.into()],
+    )
+    .ok_or_else(|| Error::internal("a new partition has lost its constraint"))
+}
+
 /// Exchanges the old partitions for the new ones; everything is locked.
 pub fn exchange(settings: &Settings, parent: &str) -> Result<()> {
     for source in &settings.sources {
@@ -160,10 +202,8 @@ pub fn exchange(settings: &Settings, parent: &str) -> Result<()> {
             spi::run(&format!("ALTER TABLE {parent} DETACH PARTITION {table}"), &[])?;
         }
     }
-    let stage = settings.stage();
     for piece in &settings.pieces {
         let table = settings.qualify(&piece.name);
-        spi::run(&format!("ALTER TABLE {stage} DETACH PARTITION {table}"), &[])?;
         spi::run(
             &format!(
                 "ALTER TABLE {parent} ATTACH PARTITION {table} FOR VALUES FROM ({}) TO ({})",
