@@ -2,6 +2,7 @@
 
 use super::graph::{Graph, Link, Ownership};
 use super::owner::{self, Values};
+use super::seek::{condition, until, wanted};
 use super::sql::{self, Typed, array, of};
 use super::table;
 use crate::error::{Error, Result};
@@ -45,6 +46,18 @@ pub struct Node {
     places: HashMap<Texts, usize>,
     /// Rows that go without being looked at one by one: the link that finds them, and how many there are.
     pub bulk: Option<(usize, u64)>,
+}
+
+impl Node {
+    /// Values of some of a row's columns, nulls where they were not read.
+    pub fn pick(&self, row: &Row, columns: &[String]) -> Texts {
+        columns
+            .iter()
+            .map(|name| {
+                self.wanted.iter().position(|wanted| wanted == name).and_then(|p| row.values[p].clone())
+            })
+            .collect()
+    }
 }
 
 /// Rows that refer to the person's and are not looked at further.
@@ -454,82 +467,5 @@ impl<'a> Search<'a> {
             );
         }
         Ok(outside)
-    }
-}
-
-/// The rows of a link's table that belong to some values.
-pub fn condition(graph: &Graph, link: &Link, sources: &[Texts], values: &mut Values) -> String {
-    let table = &graph.tables[link.to];
-    let mut condition = if link.json_path.is_empty() {
-        let columns: Vec<Typed> = link.to_columns.iter().filter_map(|name| table.typed(name)).collect();
-        sql::among("t", &columns, sources, values)
-    } else {
-        sql::path_among("t", &link.to_columns[0], &link.json_path, sources, values)
-    };
-    if let Some((column, value)) = &link.discriminator
-        && let Some(typed) = table.typed(column)
-    {
-        let place = values.add(value.as_str());
-        condition = format!("{condition} AND {}", typed.equals("t", &place));
-    }
-    condition
-}
-
-/// Columns whose values are needed: those by which rows are found from here and were found here, and what
-/// identifies the person.
-fn wanted(graph: &Graph, table: usize) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for link in &graph.links {
-        if link.from == table {
-            names.extend(link.from_columns.iter().cloned());
-        }
-        if link.to == table && link.json_path.is_empty() {
-            names.extend(link.to_columns.iter().cloned());
-        }
-    }
-    let of_relation = graph.tables[table].relid;
-    for key in graph.foreign_keys.iter().filter(|key| key.to == of_relation) {
-        names.extend(
-            key.to_columns
-                .iter()
-                .filter_map(|n| graph.tables[table].column_numbered(*n))
-                .map(|column| column.name().to_owned()),
-        );
-    }
-    if table == 0 {
-        names.extend(graph.subject.key.iter().cloned());
-        names.extend(graph.subject.identity.iter().cloned());
-    }
-    let mut seen = HashSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    names
-}
-
-/// The latest point in time until which a value of a row must be retained, where it is to come.
-fn until(table: &table::Table, values: &mut Values) -> String {
-    let ends: Vec<String> = table
-        .declared
-        .iter()
-        .filter(|column| column.retention.is_some())
-        .map(|column| retained_until(column, values))
-        .collect();
-    if ends.is_empty() {
-        return "NULL::pg_catalog.text".to_owned();
-    }
-    let latest = format!("GREATEST({})", ends.join(", "));
-    format!("CASE WHEN {latest} OPERATOR(pg_catalog.>) pg_catalog.now() THEN ({latest})::pg_catalog.text END")
-}
-
-/// Until when a column's value must be retained; for ever where no column says from when it is counted.
-pub fn retained_until(column: &super::catalogue::Column, values: &mut Values) -> String {
-    match (&column.retention, &column.retention_from) {
-        (Some(retention), Some(anchor)) => {
-            let interval = values.add(retention.as_str());
-            format!(
-                "({}::pg_catalog.timestamptz OPERATOR(pg_catalog.+) {interval}::pg_catalog.interval)",
-                of("t", anchor)
-            )
-        }
-        _ => "'infinity'::pg_catalog.timestamptz".to_owned(),
     }
 }

@@ -9,7 +9,8 @@
 //! | `catalogue.rs` | what was declared, read and resolved |
 //! | `declare.rs`, `declare_api.rs` | declaring, with a history of who decided what |
 //! | `table.rs`, `graph.rs`, `order.rs` | tables, how they hang together, in which order they are emptied |
-//! | `collect.rs` | a person's rows, found along the graph |
+//! | `person.rs` | a person, from the key somebody gave |
+//! | `collect.rs`, `seek.rs` | a person's rows, found along the graph |
 //! | `plan.rs`, `holds.rs` | what erasing comes to, step by step; what stands in the way |
 //! | `replace.rs`, `sql.rs` | pure: what takes a value's place; pieces of SQL |
 //! | `owner.rs` | statements on somebody's table, as its owner, that say nothing when they fail |
@@ -43,6 +44,7 @@ mod identity;
 mod mask;
 mod order;
 mod owner;
+mod person;
 mod plan;
 mod prove_api;
 mod replace;
@@ -52,6 +54,7 @@ mod residue;
 mod retention;
 mod retention_api;
 mod secret;
+mod seek;
 mod sql;
 mod storage;
 mod table;

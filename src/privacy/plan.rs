@@ -3,10 +3,12 @@
 use super::collect::{self, Class, Collection, Options, Row, Texts};
 use super::graph::{Graph, Ownership};
 use super::holds;
+use super::person::{self, Person};
 use super::replace::{self, Replacement};
 use super::secret::Secret;
-use super::{catalogue, storage};
-use crate::error::{Error, Result};
+use super::seek;
+use super::storage;
+use crate::error::Result;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -80,52 +82,9 @@ pub struct Wishes {
     pub ignore_holds: bool,
 }
 
-/// A person's key as texts, from what somebody gave: an object of the key columns, or the value of the only one.
-pub fn key_of(subject: &catalogue::Subject, key: &Value) -> Result<Vec<String>> {
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(yes) => Some(yes.to_string()),
-        _ => None,
-    };
-    let values: Option<Vec<String>> = match key {
-        Value::Object(fields) if fields.len() == subject.key.len() => {
-            subject.key.iter().map(|name| fields.get(name).and_then(text)).collect()
-        }
-        Value::Object(_) => None,
-        scalar if subject.key.len() == 1 => text(scalar).map(|value| vec![value]),
-        _ => None,
-    };
-    values.ok_or_else(|| {
-        Error::invalid_parameter("the key must be a JSON object of the key columns")
-            .detail(format!(
-                "The key of subject type {} is ({}).",
-                subject.subject_type,
-                subject.key.join(", ")
-            ))
-            .hint("Give every column of the key, as in '{\"id\": 5}'.")
-    })
-}
-
-/// A person as the database knows them.
-pub struct Person {
-    pub graph: Graph,
-    pub key: Vec<String>,
-    pub hmac: Vec<u8>,
-}
-
-pub fn person(subject_type: &str, key: &Value) -> Result<Person> {
-    storage::require()?;
-    let graph = Graph::of(subject_type)?;
-    // As the key column's type writes it: '007' and 7 are one person.
-    let key = canonical(&graph, &key_of(&graph.subject, key)?)?;
-    let hmac = storage::secret()?.key(subject_type, &key);
-    Ok(Person { graph, key, hmac })
-}
-
 pub fn make(subject_type: &str, key: &Value, wishes: &Wishes) -> Result<Plan> {
     storage::require()?;
-    let Person { graph, key, hmac: key_hmac } = person(subject_type, key)?;
+    let Person { graph, key, hmac: key_hmac } = person::find(subject_type, key)?;
     let secret = storage::secret()?;
     let mut blocked = obstacles(&graph, wishes);
     let mut held = HashSet::new();
@@ -154,27 +113,6 @@ pub fn make(subject_type: &str, key: &Value, wishes: &Wishes) -> Result<Plan> {
     }
     plan.hash = plan.take_hash(&secret);
     Ok(plan)
-}
-
-/// The key as its columns' types spell it.
-fn canonical(graph: &Graph, key: &[String]) -> Result<Vec<String>> {
-    let root = &graph.tables[0];
-    let mut values = super::owner::Values::default();
-    let mut columns = Vec::new();
-    for (name, value) in graph.subject.key.iter().zip(key) {
-        let place = values.add(value.as_str());
-        let cast = root.typed(name).map(|typed| typed.base_type).unwrap_or_default();
-        columns.push(format!("({place}::{cast})::pg_catalog.text"));
-    }
-    if !root.may_act() {
-        return Ok(key.to_vec());
-    }
-    let query = format!("SELECT {}", columns.join(", "));
-    let rows = super::owner::within(root.owner, &root.qualified, || {
-        super::owner::texts(&query, &values, columns.len())
-    })
-    .map_err(|error| Error::new(error.code(), "the key is not of the types of the key columns"))?;
-    Ok(rows.into_iter().next().unwrap_or_default().into_iter().flatten().collect())
 }
 
 fn step(table: usize, act: Act, which: Which, rows: u64) -> Step {
@@ -459,7 +397,7 @@ impl Plan {
             let columns =
                 table.declared.iter().filter(|c| c.column == replacement.column && c.retention.is_some());
             for column in columns {
-                let until = collect::retained_until(column, values);
+                let until = seek::retained_until(column, values);
                 replacement.expression = format!(
                     "CASE WHEN {until} OPERATOR(pg_catalog.>) pg_catalog.now() THEN {} ELSE {} END",
                     super::sql::of("t", &replacement.column),
@@ -483,7 +421,7 @@ impl Plan {
             .collect();
         sources.sort_unstable();
         sources.dedup();
-        collect::condition(&self.graph, link, &sources, values)
+        seek::condition(&self.graph, link, &sources, values)
     }
 
     pub fn detached_columns(&self, step: &Step) -> Vec<String> {
@@ -564,16 +502,4 @@ fn hold_back(nodes: &mut [collect::Node], graph: &Graph, number: usize, values: 
         }
     }
     changed
-}
-
-impl collect::Node {
-    /// Values of some of a row's columns, nulls where they were not read.
-    pub fn pick(&self, row: &Row, columns: &[String]) -> Texts {
-        columns
-            .iter()
-            .map(|name| {
-                self.wanted.iter().position(|wanted| wanted == name).and_then(|p| row.values[p].clone())
-            })
-            .collect()
-    }
 }

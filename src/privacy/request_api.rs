@@ -1,6 +1,6 @@
 //! The SQL functions of requests, holds and house rules.
 
-use super::{plan, request, storage};
+use super::{person, request, storage};
 use crate::catalog::relation::Relation;
 use crate::error::Error;
 use crate::pg::{security, spi};
@@ -45,7 +45,7 @@ fn open_request(
             .into());
     }
     let id = security::with_safe_search_path(|| {
-        let person = plan::person(subject_type, &key.0)?;
+        let person = person::find(subject_type, &key.0)?;
         request::open(kind, subject_type, &person.hmac, received_at)
     })?;
     Ok(id)
@@ -187,7 +187,7 @@ fn place_hold(
     let id = security::with_safe_search_path(|| {
         storage::ensure()?;
         let (hmac, table) = match (subject_type, key, relid) {
-            (Some(subject_type), Some(key), None) => (Some(plan::person(subject_type, &key.0)?.hmac), None),
+            (Some(subject_type), Some(key), None) => (Some(person::find(subject_type, &key.0)?.hmac), None),
             (None, None, Some(relid)) => (None, Some(Relation::owned_table(relid, "place a hold on")?)),
             _ => {
                 return Err(Error::invalid_parameter("a hold is on a person or on a table")

@@ -1,10 +1,10 @@
 //! Values whose time has come: retention declared with a column, counted from another column.
 
 use super::action::Action;
-use super::collect::retained_until;
 use super::deletion_log::{self, Entry};
 use super::owner::{self, Values};
 use super::replace;
+use super::seek::retained_until;
 use super::sql::{self, of};
 use super::table::{self, Table};
 use super::{catalogue, graph, storage};

@@ -1,0 +1,69 @@
+//! A person, from the key somebody gave.
+
+use super::graph::Graph;
+use super::owner::{self, Values};
+use super::{catalogue, storage};
+use crate::error::{Error, Result};
+use serde_json::Value;
+
+/// A person as the database knows them.
+pub struct Person {
+    pub graph: Graph,
+    pub key: Vec<String>,
+    pub hmac: Vec<u8>,
+}
+
+pub fn find(subject_type: &str, key: &Value) -> Result<Person> {
+    storage::require()?;
+    let graph = Graph::of(subject_type)?;
+    // As the key column's type writes it: '007' and 7 are one person.
+    let key = canonical(&graph, &key_of(&graph.subject, key)?)?;
+    let hmac = storage::secret()?.key(subject_type, &key);
+    Ok(Person { graph, key, hmac })
+}
+
+/// A person's key as texts, from what somebody gave: an object of the key columns, or the value of the only one.
+fn key_of(subject: &catalogue::Subject, key: &Value) -> Result<Vec<String>> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(yes) => Some(yes.to_string()),
+        _ => None,
+    };
+    let values: Option<Vec<String>> = match key {
+        Value::Object(fields) if fields.len() == subject.key.len() => {
+            subject.key.iter().map(|name| fields.get(name).and_then(text)).collect()
+        }
+        Value::Object(_) => None,
+        scalar if subject.key.len() == 1 => text(scalar).map(|value| vec![value]),
+        _ => None,
+    };
+    values.ok_or_else(|| {
+        Error::invalid_parameter("the key must be a JSON object of the key columns")
+            .detail(format!(
+                "The key of subject type {} is ({}).",
+                subject.subject_type,
+                subject.key.join(", ")
+            ))
+            .hint("Give every column of the key, as in '{\"id\": 5}'.")
+    })
+}
+
+/// The key as its columns' types spell it.
+fn canonical(graph: &Graph, key: &[String]) -> Result<Vec<String>> {
+    let root = &graph.tables[0];
+    let mut values = Values::default();
+    let mut columns = Vec::new();
+    for (name, value) in graph.subject.key.iter().zip(key) {
+        let place = values.add(value.as_str());
+        let cast = root.typed(name).map(|typed| typed.base_type).unwrap_or_default();
+        columns.push(format!("({place}::{cast})::pg_catalog.text"));
+    }
+    if !root.may_act() {
+        return Ok(key.to_vec());
+    }
+    let query = format!("SELECT {}", columns.join(", "));
+    let rows = owner::within(root.owner, &root.qualified, || owner::texts(&query, &values, columns.len()))
+        .map_err(|error| Error::new(error.code(), "the key is not of the types of the key columns"))?;
+    Ok(rows.into_iter().next().unwrap_or_default().into_iter().flatten().collect())
+}
