@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Advice from a real pg_stat_statements: five hundred statements, twenty joins, hostile names, a cancel in mid-search,
+# DDL beside it, a standby. What is not to be seen stays unseen, and no session is left with indexes that are not there.
+source "$(dirname "$0")/lib.sh"
+
+start_cluster main shared_preload_libraries=pg_stat_statements max_wal_senders=4 wal_level=replica
+sql "CREATE EXTENSION pg_stat_statements; CREATE EXTENSION db_architect"
+
+sql "CREATE TABLE big (id int PRIMARY KEY, a int, b int, c text, d timestamptz);
+     INSERT INTO big SELECT i, i % 5000, i % 300, 'c' || i, now() + i * interval '1 s' FROM generate_series(1, 50000) i; ANALYZE big"
+for i in $(seq 1 7); do sql "SELECT count(*) FROM big WHERE a = $i"; done >/dev/null
+top="SELECT statement FROM architect.suggest_indexes(min_calls => 5) WHERE action = 'CREATE' LIMIT 1"
+is "the statement that was run is helped" "$(sql "$top" 2>/dev/null | grep -c 'ON public.big (a)')" 1
+
+# Twenty joins.
+from=$(for i in $(seq 1 20); do printf '%s big t%d' "$([[ $i -gt 1 ]] && echo ,)" "$i"; done)
+where=$(for i in $(seq 2 20); do printf ' AND t%d.a = t%d.id' "$i" "$((i - 1))"; done)
+ok "twenty joins" sql "SELECT count(*) FROM architect.suggest_indexes(time_limit => '3 s', workload => ARRAY['SELECT 1 FROM $from WHERE t1.b = 5 $where'])"
+
+# Five hundred statements: an answer when time is up.
+many="SELECT array_agg(format('SELECT * FROM big WHERE b = %s AND a > %s ORDER BY d LIMIT %s', i, i, i)) FROM generate_series(1, 500) i"
+began=$(date +%s)
+ok "five hundred statements" sql "SELECT count(*) FROM architect.suggest_indexes(time_limit => '5 s', workload => ($many))"
+ok "within a minute" test $(($(date +%s) - began)) -lt 60
+
+# A cancel goes through, and the session plans as before.
+fails_with "a cancel in mid-search" 57014 "SET statement_timeout = '300 ms'; SELECT count(*) FROM architect.suggest_indexes(time_limit => '60 s', workload => ($many))"
+is "the session is as before" "$(sql "DO \$\$ BEGIN PERFORM architect.suggest_indexes(time_limit => '60 s', workload => ($many)); EXCEPTION WHEN query_canceled THEN NULL; END \$\$; EXPLAIN (COSTS off) SELECT * FROM big WHERE a = 5" 2>/dev/null | head -1)" "Seq Scan on big"
+
+# Hostile names.
+sql 'CREATE SCHEMA "s""; drop"; CREATE TABLE "s""; drop"."t'"'"'; --" ("a""b" int, "select" text);
+     INSERT INTO "s""; drop"."t'"'"'; --" SELECT i, i FROM generate_series(1, 20000) i; ANALYZE "s""; drop"."t'"'"'; --"'
+statement=$(sql 'SELECT statement FROM architect.suggest_indexes(weights => '"'{100000}'"', workload => ARRAY[$q$SELECT * FROM "s""; drop"."t'"'"'; --" WHERE "a""b" = $1$q$])' 2>/dev/null)
+ok "advice on hostile names can be run" sql "$statement"
+
+# DDL beside it: it waits for nobody's table to vanish, and nothing crashes.
+in_background advice "SELECT count(*) >= 0 FROM architect.suggest_indexes(time_limit => '4 s', workload => ($many))"
+sql "SET lock_timeout = '20 s'; ALTER TABLE big ADD extra int; ALTER TABLE big DROP extra"
+ok "advice beside DDL" finished advice
+
+# Somebody who may not read the table.
+sql "CREATE ROLE nosy LOGIN; GRANT USAGE ON SCHEMA architect TO nosy; GRANT EXECUTE ON FUNCTION architect.suggest_indexes, architect.workload_coverage TO nosy"
+is "no advice on what may not be read" "$(sql "SET ROLE nosy; SELECT count(*) FROM architect.suggest_indexes(weights => '{100000}', workload => ARRAY['SELECT * FROM big WHERE a = 1'])" 2>/dev/null | tail -1)" 0
+like "and the reason is told" "$(sql "SET ROLE nosy; SELECT outcome FROM architect.workload_coverage(workload => ARRAY['SELECT * FROM big WHERE a = 1'])" 2>/dev/null)" "may not"
+
+# Nothing of ours is in pg_stat_statements because of an analysis.
+sql_is "analysing enters nothing" "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%ORDER BY d LIMIT%' AND query NOT LIKE '%format%'" 0
