@@ -45,3 +45,10 @@ like "and the reason is told" "$(sql "SET ROLE nosy; SELECT outcome FROM archite
 
 # Nothing of ours is in pg_stat_statements because of an analysis.
 sql_is "analysing enters nothing" "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%ORDER BY d LIMIT%' AND query NOT LIKE '%format%'" 0
+
+# A standby advises too, and keeps nothing.
+kept=$(sql "SELECT count(*) FROM architect.advice_log")
+start_standby standby main
+ok "advice on a standby" sql -c standby "SELECT count(*) FROM architect.suggest_indexes(weights => '{100000}', workload => ARRAY['SELECT * FROM big WHERE b = 1 AND c = \$1', 'UPDATE big SET a = 1 WHERE b = 2'])"
+is "an index on a standby" "$(sql -c standby "SELECT indexes_after FROM architect.index_cost('SELECT * FROM big WHERE a = 1', ARRAY['CREATE INDEX ON big (a)'])")" "{hypothetical_big_a_idx}"
+sql_is "kept nowhere" "SELECT count(*) FROM architect.advice_log" "$kept"
