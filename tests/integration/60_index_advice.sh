@@ -8,9 +8,11 @@ sql "CREATE EXTENSION pg_stat_statements; CREATE EXTENSION db_architect"
 
 sql "CREATE TABLE big (id int PRIMARY KEY, a int, b int, c text, d timestamptz);
      INSERT INTO big SELECT i, i % 5000, i % 300, 'c' || i, now() + i * interval '1 s' FROM generate_series(1, 50000) i; ANALYZE big"
+# The load is not what a day writes.
+sql "SELECT pg_stat_reset(); SELECT pg_stat_statements_reset()" >/dev/null
 for i in $(seq 1 7); do sql "SELECT count(*) FROM big WHERE a = $i"; done >/dev/null
 top="SELECT statement FROM architect.suggest_indexes(min_calls => 5) WHERE action = 'CREATE' LIMIT 1"
-is "the statement that was run is helped" "$(sql "$top" 2>/dev/null | grep -c 'ON public.big (a)')" 1
+like "the statement that was run is helped" "$(sql "$top" 2>/dev/null)" 'ON public.big \(a\)'
 
 # Twenty joins.
 from=$(for i in $(seq 1 20); do printf '%s big t%d' "$([[ $i -gt 1 ]] && echo ,)" "$i"; done)
@@ -49,6 +51,6 @@ sql_is "analysing enters nothing" "SELECT count(*) FROM pg_stat_statements WHERE
 # A standby advises too, and keeps nothing.
 kept=$(sql "SELECT count(*) FROM architect.advice_log")
 start_standby standby main
-ok "advice on a standby" sql -c standby "SELECT count(*) FROM architect.suggest_indexes(weights => '{100000}', workload => ARRAY['SELECT * FROM big WHERE b = 1 AND c = \$1', 'UPDATE big SET a = 1 WHERE b = 2'])"
+ok "advice on a standby" sql -c standby "SELECT count(*) FROM architect.suggest_indexes(weights => '{100000,1}', workload => ARRAY['SELECT * FROM big WHERE b = 1 AND c = \$1', 'UPDATE big SET a = 1 WHERE b = 2'])"
 is "an index on a standby" "$(sql -c standby "SELECT indexes_after FROM architect.index_cost('SELECT * FROM big WHERE a = 1', ARRAY['CREATE INDEX ON big (a)'])")" "{hypothetical_big_a_idx}"
 sql_is "kept nowhere" "SELECT count(*) FROM architect.advice_log" "$kept"
