@@ -31,9 +31,11 @@ fn switched<R>(role: pg_sys::Oid, restriction: i32, work: impl FnOnce() -> R) ->
 }
 
 /// Runs `work` as `role` the way PostgreSQL's own maintenance commands run as a table's owner: what the
-/// owner's functions, casts and defaults do cannot reach back to the caller's role. Safe search_path.
+/// owner's functions, casts and defaults do cannot reach back to the caller's role, nor change its settings.
+/// Safe search_path.
 pub fn as_owner<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
-    switched(role, pg_sys::SECURITY_RESTRICTED_OPERATION as i32, || with_safe_search_path(work))
+    let restricted = pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
+    switched(role, restricted, || settings_for(SAFE_SEARCH_PATH, false, work))
 }
 
 /// Role the current statement runs as.
@@ -65,24 +67,32 @@ pub fn role_name(role: pg_sys::Oid) -> String {
 
 /// Runs `work` with `search_path = pg_catalog, pg_temp`, as a function with a SET clause would.
 pub fn with_safe_search_path<R>(work: impl FnOnce() -> R) -> R {
-    with_settings(&[(c"search_path", c"pg_catalog, pg_temp")], work)
+    with_settings(SAFE_SEARCH_PATH, work)
 }
+
+const SAFE_SEARCH_PATH: &[(&CStr, &CStr)] = &[(c"search_path", c"pg_catalog, pg_temp")];
 
 /// Runs `work` with settings that any role may set, as a function with SET clauses would.
 pub fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> R {
-    struct Back(i32);
+    settings_for(settings, true, work)
+}
+
+/// Runs `work` with settings. `keep` says whether settings that `work` itself makes last beyond it: never where
+/// it runs somebody else's code, which would change the caller's session.
+fn settings_for<R>(settings: &[(&CStr, &CStr)], keep: bool, work: impl FnOnce() -> R) -> R {
+    struct Back(i32, bool);
     impl Drop for Back {
         fn drop(&mut self) {
             // After an error the abort of the (sub)transaction puts the settings back.
             if !std::thread::panicking() {
                 // SAFETY: closes the nesting level opened below.
-                unsafe { pg_sys::AtEOXact_GUC(true, self.0) }
+                unsafe { pg_sys::AtEOXact_GUC(self.1, self.0) }
             }
         }
     }
     // SAFETY: opens a nesting level and sets parameters within it, as fmgr does for SET clauses.
     let _back = unsafe {
-        let back = Back(pg_sys::NewGUCNestLevel());
+        let back = Back(pg_sys::NewGUCNestLevel(), keep);
         for (name, value) in settings {
             pg_sys::set_config_option(
                 name.as_ptr(),
@@ -104,14 +114,14 @@ pub fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -
 /// defaults and index expressions run with the owner's rights, cannot leave this role, cannot make temporary
 /// objects, find nothing through search_path, and cannot leave work to be done after the role has been left:
 /// PostgreSQL refuses to queue deferred triggers here, hence the constraints are made immediate first.
-/// Rows hidden by row-level security are an error, never silently left out.
+/// What that code sets is put back too. Rows hidden by row-level security are an error, never silently left out.
 ///
 /// To be called within `subtransaction::attempt`, which undoes everything when `work` fails.
 pub fn as_table_owner<R>(role: pg_sys::Oid, work: impl FnOnce() -> Result<R>) -> Result<R> {
     // What the caller itself has deferred runs now, as the caller, not within the owner's rights.
     super::spi::run("SET CONSTRAINTS ALL IMMEDIATE", &[])?;
     switched(role, pg_sys::SECURITY_RESTRICTED_OPERATION as i32, || {
-        with_settings(&[(c"search_path", c"pg_catalog, pg_temp"), (c"row_security", c"off")], work)
+        settings_for(&[SAFE_SEARCH_PATH[0], (c"row_security", c"off")], false, work)
     })
 }
 

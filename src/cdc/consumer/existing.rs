@@ -278,10 +278,8 @@ impl Table {
             &[self.relid()?.into()],
         );
         let owner = owner.ok_or_else(|| Error::internal("the table has no owner"))?;
-        security::as_role(owner, || {
-            security::with_safe_search_path(|| {
-                security::with_settings(&[(c"row_security", c"off")], || view.during(work))
-            })
+        security::as_owner(owner, || {
+            security::with_settings(&[(c"row_security", c"off")], || view.during(work))
         })
     }
 

@@ -106,6 +106,26 @@ SELECT * FROM pg_temp.erase();
 SELECT * FROM seen;
 RESET search_path;
 
+\echo attack: a trigger that changes the settings of the session
+CREATE FUNCTION mallory.settle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM set_config('search_path', 'mallory, pg_catalog', false); PERFORM set_config('row_security', 'off', true);
+      PERFORM set_config('work_mem', '77MB', false); RETURN OLD; END $$;
+CREATE TRIGGER settle BEFORE DELETE ON mallory.child FOR EACH ROW EXECUTE FUNCTION mallory.settle();
+SELECT count(*) FROM pg_temp.fresh();
+SHOW search_path;
+SELECT set_config('search_path', '"$user", public', false), set_config('work_mem', '4MB', false);
+BEGIN;
+SELECT * FROM pg_temp.erase();
+SHOW search_path;
+SHOW row_security;
+SHOW work_mem;
+COMMIT;
+SHOW search_path;
+SHOW work_mem;
+RESET search_path;
+RESET work_mem;
+DROP TRIGGER settle ON mallory.child;
+
 \echo attack: names that are SQL
 SET SESSION AUTHORIZATION regress_mallory;
 CREATE TABLE mallory."p"";DROP TABLE x;--" ("id'" int PRIMARY KEY, "e""mail" text, "värde üßer 名前" text NOT NULL UNIQUE);
