@@ -192,8 +192,11 @@ CREATE TABLE architect.privacy_mask_run (
     tables             text[],
     status             text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'done')),
     foreign_keys       jsonb NOT NULL DEFAULT '[]',
+    domains            jsonb NOT NULL DEFAULT '[]',
     started_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     started_by         text NOT NULL,
+    worker_pid         integer NOT NULL,
+    worker_start       timestamptz NOT NULL,
     finished_at        timestamptz
 );
 CREATE TABLE architect.privacy_mask_table (
@@ -204,6 +207,7 @@ CREATE TABLE architect.privacy_mask_table (
     blocks             bigint NOT NULL,
     xids               text[] NOT NULL DEFAULT '{}',
     rows_masked        bigint NOT NULL DEFAULT 0,
+    settling           boolean NOT NULL DEFAULT false,
     finished_at        timestamptz,
     PRIMARY KEY (run_id, schema_name, table_name)
 );

@@ -63,7 +63,7 @@ fn anonymize_table(
             return Err(Error::not_in_prerequisite_state("no column of the table is declared")
                 .hint("Call declare_column() or accept_discovery(), or give rules."));
         }
-        let plan = plan::make(wanted)?;
+        let plan = plan::make(wanted, false)?;
         let mask = !dry_run && !plan.refused();
         let count = if mask { Some(mask_now(&plan)?) } else { None };
         Ok(report(&plan, count))
@@ -149,7 +149,7 @@ fn mask_database(fcinfo: pg_sys::FunctionCallInfo) -> std::result::Result<(), Er
         .map_err(|_| Error::invalid_parameter("pause must not be negative"))?;
     if Procedure::argument::<bool>(fcinfo, 3).unwrap_or(false) {
         let plan = procedure.transaction(|| {
-            security::with_safe_search_path(|| plan::make(plan::declared(tables.as_deref())?))
+            security::with_safe_search_path(|| plan::make(plan::declared(tables.as_deref())?, false))
         })?;
         for line in &plan.lines {
             let status = if line.refused { "refused" } else { "planned" };

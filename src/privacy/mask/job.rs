@@ -28,6 +28,8 @@ struct Progress {
     next: i64,
     blocks: i64,
     xids: Vec<String>,
+    /// Every row is masked; what was put aside is being put in its place.
+    settling: bool,
     finished: bool,
 }
 
@@ -48,28 +50,24 @@ fn begin(only: Option<Vec<pg_sys::Oid>>) -> Result<(i64, Plan)> {
     lock()?;
     let unfinished = security::as_extension_owner(|| {
         spi::read_now(
-            "SELECT r.run_id, r.tables FROM architect.privacy_mask_run AS r
+            "SELECT r.run_id, r.tables, r.domains,
+                    EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(r.worker_pid) AS a
+                             WHERE a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+                               AND a.backend_start OPERATOR(pg_catalog.=) r.worker_start AND a.state OPERATOR(pg_catalog.=) 'active')
+               FROM architect.privacy_mask_run AS r
               WHERE r.status OPERATOR(pg_catalog.=) 'running' ORDER BY r.run_id LIMIT 1",
             &[],
-            |row| Ok((row.get::<i64>(1)?.unwrap_or_default(), row.get::<Vec<Option<String>>>(2)?)),
+            |row| {
+                let domains = row.get::<JsonB>(3)?.map_or(serde_json::Value::Null, |domains| domains.0);
+                let alive = row.get::<bool>(4)?.unwrap_or_default();
+                Ok((row.get::<i64>(1)?.unwrap_or_default(), row.get::<Vec<Option<String>>>(2)?, domains, alive))
+            },
         )
     })?;
     let names = only
         .as_ref()
         .map(|only| only.iter().filter_map(|relid| lookup::qualified_name(*relid)).collect::<Vec<_>>());
-    let plan = plan::make(plan::declared(only.as_deref())?)?;
-    if let Some((run, tables)) = unfinished.into_iter().next() {
-        let tables = tables.map(|tables| tables.into_iter().flatten().collect::<Vec<_>>());
-        if tables != names {
-            return Err(Error::not_in_prerequisite_state("another masking was begun and has not ended")
-                .detail(format!(
-                    "Run {run} masks {}.",
-                    tables.map_or("every declared table".into(), |t| t.join(", "))
-                ))
-                .hint("Call mask_database() with the same tables to end it."));
-        }
-        return Ok((run, plan));
-    }
+    let mut plan = plan::make(plan::declared(only.as_deref())?, !unfinished.is_empty())?;
     if let Some(line) = plan.lines.iter().find(|line| line.refused) {
         return Err(Error::not_in_prerequisite_state(format!(
             "column {} of {} cannot be masked",
@@ -79,6 +77,36 @@ fn begin(only: Option<Vec<pg_sys::Oid>>) -> Result<(i64, Plan)> {
         .hint(
             "CALL architect.mask_database(dry_run => true) shows every rule; declare_column() changes one.",
         ));
+    }
+    if let Some((run, tables, domains, alive)) = unfinished.into_iter().next() {
+        if alive {
+            return Err(busy());
+        }
+        let tables = tables.map(|tables| tables.into_iter().flatten().collect::<Vec<_>>());
+        if tables != names {
+            return Err(Error::not_in_prerequisite_state("another masking was begun and has not ended")
+                .detail(format!(
+                    "Run {run} masks {}.",
+                    tables.map_or("every declared table".into(), |t| t.join(", "))
+                ))
+                .hint("Call mask_database() with the same tables to end it."));
+        }
+        let domains = serde_json::from_value(domains).map_err(|e| Error::internal(e.to_string()))?;
+        if !plan.with_domains(domains) {
+            return Err(Error::not_in_prerequisite_state(
+                "the declared rules have changed since the masking was begun",
+            )
+            .hint("Declare them as they were, end the masking, then change them."));
+        }
+        security::as_extension_owner(|| {
+            spi::run(
+                "UPDATE architect.privacy_mask_run SET worker_pid = pg_catalog.pg_backend_pid(), worker_start =
+                    (SELECT a.backend_start FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a)
+                  WHERE run_id OPERATOR(pg_catalog.=) $1",
+                &[run.into()],
+            )
+        })?;
+        return Ok((run, plan));
     }
     if plan.masked.is_empty() {
         return Err(Error::not_in_prerequisite_state("no column of these tables is declared")
@@ -90,9 +118,11 @@ fn begin(only: Option<Vec<pg_sys::Oid>>) -> Result<(i64, Plan)> {
     let by = security::role_name(security::outer_role());
     let run = security::as_extension_owner(|| {
         spi::run_one::<i64>(
-            "INSERT INTO architect.privacy_mask_run (tables, foreign_keys, started_by) VALUES ($1, $2, $3)
+            "INSERT INTO architect.privacy_mask_run (tables, foreign_keys, domains, started_by, worker_pid, worker_start)
+             SELECT $1, $2, $3, $4, a.pid, a.backend_start
+               FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a
              RETURNING run_id",
-            &[names.into(), JsonB(keys).into(), by.into()],
+            &[names.into(), JsonB(keys).into(), JsonB(plan.domains().into()).into(), by.into()],
         )
     })?;
     Ok((run.unwrap_or_default(), plan))
@@ -101,9 +131,13 @@ fn begin(only: Option<Vec<pg_sys::Oid>>) -> Result<(i64, Plan)> {
 fn lock() -> Result<()> {
     match spi::run_one::<bool>("SELECT pg_catalog.pg_try_advisory_xact_lock($1)", &[LOCK.into()])? {
         Some(true) => Ok(()),
-        _ => Err(Error::new(PgSqlErrorCode::ERRCODE_OBJECT_IN_USE, "another masking is under way")
-            .hint("Wait for it: architect.mask_progress() shows how far it is.")),
+        _ => Err(busy()),
     }
+}
+
+fn busy() -> Error {
+    Error::new(PgSqlErrorCode::ERRCODE_OBJECT_IN_USE, "another masking is under way")
+        .hint("Wait for it: architect.mask_progress() shows how far it is.")
 }
 
 fn table(procedure: &Procedure, run: i64, stored: &Stored, masking: &Masking, manner: &Manner) -> Result<()> {
@@ -114,10 +148,16 @@ fn table(procedure: &Procedure, run: i64, stored: &Stored, masking: &Masking, ma
         let finished = procedure.transaction(|| {
             lock()?;
             let mut progress = progress(run, stored, masking)?;
+            if progress.settling {
+                return Ok(true);
+            }
             if progress.next >= progress.blocks {
                 // What was written behind the end meanwhile; rows of our own are told by their ids.
                 let now = masking.blocks()?;
                 if now <= progress.blocks {
+                    // From here on rows bear other ids, and must not be taken for unmasked ones.
+                    progress.settling = true;
+                    keep(run, stored, &progress, 0)?;
                     return Ok(true);
                 }
                 progress.blocks = now;
@@ -128,7 +168,7 @@ fn table(procedure: &Procedure, run: i64, stored: &Stored, masking: &Masking, ma
                 progress.xids.push(xid);
             }
             progress.next = to;
-            keep(run, stored, &progress, rows, false)?;
+            keep(run, stored, &progress, rows)?;
             Ok(false)
         })?;
         if finished {
@@ -165,8 +205,9 @@ fn settle(
         }
     }
     procedure.transaction(|| {
-        let progress = progress(run, stored, masking)?;
-        keep(run, stored, &progress, 0, true)
+        let mut progress = progress(run, stored, masking)?;
+        progress.finished = true;
+        keep(run, stored, &progress, 0)
     })
 }
 
@@ -180,7 +221,7 @@ fn progress(run: i64, stored: &Stored, masking: &Masking) -> Result<Progress> {
             &[run.into(), stored.schema.as_str().into(), stored.name.as_str().into(), blocks.into()],
         )?;
         spi::read_now(
-            "SELECT m.next_block, m.blocks, m.xids, m.finished_at IS NOT NULL FROM architect.privacy_mask_table AS m
+            "SELECT m.next_block, m.blocks, m.xids, m.settling, m.finished_at IS NOT NULL FROM architect.privacy_mask_table AS m
               WHERE m.run_id OPERATOR(pg_catalog.=) $1 AND m.schema_name OPERATOR(pg_catalog.=) $2
                 AND m.table_name OPERATOR(pg_catalog.=) $3",
             &names(),
@@ -189,7 +230,8 @@ fn progress(run: i64, stored: &Stored, masking: &Masking) -> Result<Progress> {
                     next: row.get(1)?.unwrap_or_default(),
                     blocks: row.get(2)?.unwrap_or_default(),
                     xids: row.get::<Vec<Option<String>>>(3)?.unwrap_or_default().into_iter().flatten().collect(),
-                    finished: row.get(4)?.unwrap_or_default(),
+                    settling: row.get(4)?.unwrap_or_default(),
+                    finished: row.get(5)?.unwrap_or_default(),
                 })
             },
         )
@@ -197,12 +239,12 @@ fn progress(run: i64, stored: &Stored, masking: &Masking) -> Result<Progress> {
     found.into_iter().next().ok_or_else(|| Error::internal("the masking has no row for its table"))
 }
 
-fn keep(run: i64, stored: &Stored, progress: &Progress, rows: usize, finished: bool) -> Result<()> {
+fn keep(run: i64, stored: &Stored, progress: &Progress, rows: usize) -> Result<()> {
     security::as_extension_owner(|| {
         spi::run(
             "UPDATE architect.privacy_mask_table
                 SET next_block = $4, blocks = $5, xids = $6, rows_masked = rows_masked OPERATOR(pg_catalog.+) $7,
-                    finished_at = CASE WHEN $8 THEN pg_catalog.clock_timestamp() END
+                    settling = $8, finished_at = CASE WHEN $9 THEN pg_catalog.clock_timestamp() END
               WHERE run_id OPERATOR(pg_catalog.=) $1 AND schema_name OPERATOR(pg_catalog.=) $2
                 AND table_name OPERATOR(pg_catalog.=) $3",
             &[
@@ -213,7 +255,8 @@ fn keep(run: i64, stored: &Stored, progress: &Progress, rows: usize, finished: b
                 progress.blocks.into(),
                 progress.xids.clone().into(),
                 (rows as i64).into(),
-                finished.into(),
+                progress.settling.into(),
+                progress.finished.into(),
             ],
         )
         .map(|_| ())

@@ -30,6 +30,23 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What tells pseudonyms apart, of each rule in order: to be the same when a masking goes on, whatever
+    /// foreign keys it has dropped since.
+    pub fn domains(&self) -> Vec<String> {
+        self.masked.iter().flat_map(|(_, checked)| checked).map(|rule| rule.domain.clone()).collect()
+    }
+
+    /// Puts back what `domains` said; false where the rules are others now.
+    pub fn with_domains(&mut self, domains: Vec<String>) -> bool {
+        let rules = self.masked.iter_mut().flat_map(|(_, checked)| checked);
+        let mut domains = domains.into_iter();
+        for rule in rules {
+            let Some(domain) = domains.next() else { return false };
+            rule.domain = domain;
+        }
+        domains.next().is_none()
+    }
+
     pub fn refused(&self) -> bool {
         self.lines.iter().any(|line| line.refused)
     }
@@ -71,7 +88,9 @@ pub fn warn_of_logs(plan: &Plan) -> Result<()> {
 }
 
 /// Checks the rules of several tables, and what they do to the foreign keys between them.
-pub fn make(tables: Vec<Asked>) -> Result<Plan> {
+///
+/// `begun`: a masking has put values aside, below zero, that are still there.
+pub fn make(tables: Vec<Asked>, begun: bool) -> Result<Plan> {
     let mut plan = Plan::default();
     for (relid, wanted) in tables {
         let relation = Relation::owned_table(relid, "mask")?;
@@ -94,7 +113,8 @@ pub fn make(tables: Vec<Asked>) -> Result<Plan> {
                 known.rule.column == rule.column
                     && (known.rule.json_path.is_empty() || rule.json_path.is_empty())
             });
-            let check = rules::check(rule, &columns).and_then(|rule| signed(relid, rule));
+            let check = rules::check(rule, &columns)
+                .and_then(|rule| if begun { Ok(rule) } else { signed(relid, rule) });
             match check {
                 Ok(_) if twice => {
                     (line.refused, line.detail) = (true, "another rule is about the whole column".into());
