@@ -1,7 +1,7 @@
 //! Declaring: each declaration is checked against the tables, stored, and kept in the history of decisions.
 
 use super::action::Action;
-use super::storage;
+use super::{rights, storage};
 use crate::catalog::relation::{Relation, no_such_column};
 use crate::catalog::{column, writing};
 use crate::error::{Error, Result};
@@ -9,6 +9,8 @@ use crate::pg::{lookup, security, spi};
 use pgrx::JsonB;
 use pgrx::datum::{DatumWithOid, Interval};
 use pgrx::pg_sys;
+
+const DECLARE: &str = "declare personal data of";
 
 /// What was done with an object.
 pub struct Report {
@@ -59,7 +61,7 @@ fn one_of(argument: &str, value: &str, valid: &[&str]) -> Result<()> {
 
 /// The table, which is not a partition: decisions are made for the whole table.
 fn whole_table(relid: pg_sys::Oid) -> Result<Relation> {
-    let relation = Relation::owned_table(relid, "declare personal data of")?;
+    let relation = Relation::owned_table(relid, DECLARE)?;
     if relation.is_partition {
         return Err(Error::wrong_object_type(format!(
             "cannot declare personal data of {}",
@@ -97,6 +99,10 @@ pub fn subject(
     };
     check_columns(&relation, &key)?;
     check_columns(&relation, identity)?;
+    // Whoever declares a type anew takes it from the table it has been declared for.
+    if super::catalogue::subjects()?.iter().any(|known| known.subject_type == subject_type) {
+        rights::on_subject(subject_type, DECLARE)?;
+    }
     if !unique_on(relid, &key)? {
         return Err(Error::invalid_parameter(format!(
             "columns ({}) do not tell the rows of {} apart",
@@ -451,10 +457,8 @@ fn remove(kind: &'static str, delete: &str, arguments: &[DatumWithOid], name: St
 
 pub fn no_subject(subject_type: &str) -> Result<Report> {
     storage::require()?;
-    let root = super::catalogue::subject(subject_type)?;
-    if let Some(relid) = lookup::relation_named(&root.schema, &root.table) {
-        whole_table(relid)?;
-    }
+    super::catalogue::subject(subject_type)?;
+    rights::on_subject(subject_type, DECLARE)?;
     remove(
         "subject",
         "DELETE FROM architect.privacy_subject AS s WHERE s.subject_type OPERATOR(pg_catalog.=) $1
@@ -491,8 +495,8 @@ pub fn no_edge(edge_id: i64) -> Result<Report> {
             |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())),
         )
     })?;
-    if let Some(relid) = table.first().and_then(|(schema, name)| lookup::relation_named(schema, name)) {
-        whole_table(relid)?;
+    if let Some((schema, name)) = table.first() {
+        rights::on_table(schema, name, DECLARE)?;
     }
     remove(
         "edge",

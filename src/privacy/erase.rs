@@ -100,7 +100,8 @@ pub fn carry_out(plan: Plan, request: &request::Request) -> Result<Outcome> {
         }
     }
     note(&plan, request.request_id, &affected, &logs)?;
-    request::done(&plan, request, &identities, retained(&plan, &affected))?;
+    let nothing_found = affected.iter().all(|&rows| rows == 0) && logs.is_empty();
+    request::done(&plan, request, &identities, retained(&plan, &affected), nothing_found)?;
     Ok(Outcome { plan, request_id: Some(request.request_id), affected: Some(affected), logs })
 }
 

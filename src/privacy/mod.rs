@@ -19,7 +19,7 @@
 //! | `identity.rs`, `secret.rs` | pure: values and keys known by their HMACs only |
 //! | `verify.rs`, `residue.rs` | where erased values still are |
 //! | `export.rs`, `coverage.rs`, `prove_api.rs` | a person's data for the person; what nobody has decided; proofs |
-//! | `request.rs`, `request_api.rs` | requests, holds, house rules |
+//! | `request.rs`, `request_api.rs`, `rights.rs` | requests, holds, house rules; who may decide about them |
 //! | `retention.rs`, `tombstone.rs`, `retention_api.rs` | what is past its time; erasing again after a restore |
 //! | `discover/` | finding columns that hold personal data |
 //! | `mask/` | static masking, masked views, k-anonymity |
@@ -53,6 +53,7 @@ mod request_api;
 mod residue;
 mod retention;
 mod retention_api;
+mod rights;
 mod secret;
 mod seek;
 mod sql;

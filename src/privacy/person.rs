@@ -52,15 +52,17 @@ fn key_of(subject: &catalogue::Subject, key: &Value) -> Result<Vec<String>> {
 /// The key as its columns' types spell it.
 fn canonical(graph: &Graph, key: &[String]) -> Result<Vec<String>> {
     let root = &graph.tables[0];
+    if !root.may_act() {
+        return Err(Error::insufficient_privilege(format!("must be owner of table {}", root.name))
+            .detail(format!("Table {} belongs to role {}.", root.qualified, root.owner_name))
+            .hint("Call this as the table's owner, as a member of the owning role or as a superuser."));
+    }
     let mut values = Values::default();
     let mut columns = Vec::new();
     for (name, value) in graph.subject.key.iter().zip(key) {
         let place = values.add(value.as_str());
         let cast = root.typed(name).map(|typed| typed.base_type).unwrap_or_default();
         columns.push(format!("({place}::{cast})::pg_catalog.text"));
-    }
-    if !root.may_act() {
-        return Ok(key.to_vec());
     }
     let query = format!("SELECT {}", columns.join(", "));
     let rows = owner::within(root.owner, &root.qualified, || owner::texts(&query, &values, columns.len()))

@@ -1,6 +1,6 @@
 //! The SQL functions of exporting, verifying and proving.
 
-use super::{coverage, deletion_log, export, request, verify};
+use super::{coverage, deletion_log, export, request, rights, verify};
 use crate::pg::{security, spi};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -38,7 +38,7 @@ fn export_subject(
 /// Returns one row for each place: status clear, present, retained (with reason), pending (until something overwrites
 /// it), not searched or outside; how to clear it; and the earliest time it is gone, where that is known. The result
 /// is kept with the request, for its certificate.
-/// Errors: 42704 no such request. Lock: ACCESS SHARE on one table after the other; reads everything.
+/// Errors: 42501 not the owner of the person's table; 42704 no such request. Lock: ACCESS SHARE on one table after the other; reads everything.
 /// Privilege: the rights of the tables' owners; tables of others are not searched.
 #[pg_extern]
 fn verify_erasure(
@@ -58,6 +58,7 @@ fn verify_erasure(
 > {
     let places = security::with_safe_search_path(|| {
         let request = request::find(request_id)?;
+        rights::on_subject(&request.subject_type, "verify an erasure of")?;
         let places = verify::verify(&request)?;
         request::verified(request_id, places.iter().map(verify::Place::json).collect())?;
         Ok::<_, crate::error::Error>(places)

@@ -101,15 +101,20 @@ pub fn four_eyes() -> bool {
 }
 
 /// What was done: on the request and, for the day a backup is restored, as a tombstone.
+/// Where nothing of the person was ever found the request stays open: the key may be mistyped.
 pub fn done(
     plan: &Plan,
     request: &Request,
     identities: &Identities,
     retained: serde_json::Value,
+    nothing_found: bool,
 ) -> Result<()> {
     let partial = retained.as_array().is_some_and(|list| !list.is_empty());
     let by = security::role_name(security::session_role());
     security::as_extension_owner(|| {
+        if nothing_found && !partial && !erased_before(plan) {
+            return Ok(());
+        }
         spi::run(
             "UPDATE architect.privacy_request
                 SET status = $2, decided_by = $3, decided_at = pg_catalog.clock_timestamp(), plan_hash = $4,
@@ -141,6 +146,14 @@ pub fn done(
         )?;
         Ok(())
     })
+}
+
+fn erased_before(plan: &Plan) -> bool {
+    spi::read_one_now::<bool>(
+        "SELECT true FROM architect.privacy_tombstone AS t
+          WHERE t.subject_type OPERATOR(pg_catalog.=) $1 AND t.key_hmac OPERATOR(pg_catalog.=) $2",
+        &[plan.graph.subject.subject_type.as_str().into(), plan.key_hmac.clone().into()],
+    ) == Some(true)
 }
 
 /// Keeps what a verification found, for the certificate.

@@ -1,6 +1,6 @@
 //! The SQL functions of requests, holds and house rules.
 
-use super::{person, request, storage};
+use super::{person, request, rights, storage};
 use crate::catalog::relation::Relation;
 use crate::error::Error;
 use crate::pg::{security, spi};
@@ -217,9 +217,11 @@ fn place_hold(
 
 /// Takes back place_hold.
 ///
-/// Arguments: hold_id. Errors: 42704 no such hold. Lock: the hold. Privilege: EXECUTE.
+/// Arguments: hold_id. Errors: 42501 not the owner of the table; 42704 no such hold.
+/// Lock: the hold. Privilege: EXECUTE, and the rights that place_hold needs.
 #[pg_extern]
 fn lift_hold(hold_id: i64) -> Result<(), ErrorReport> {
+    security::with_safe_search_path(|| may_lift(hold_id))?;
     change(
         "UPDATE architect.privacy_hold SET lifted_at = pg_catalog.clock_timestamp(), lifted_by = $2
           WHERE hold_id OPERATOR(pg_catalog.=) $1 AND lifted_at IS NULL",
@@ -227,6 +229,24 @@ fn lift_hold(hold_id: i64) -> Result<(), ErrorReport> {
         || Error::undefined_object(format!("hold {hold_id} does not exist or was lifted")),
     )?;
     Ok(())
+}
+
+/// Who may place a hold may lift it.
+fn may_lift(hold_id: i64) -> Result<(), Error> {
+    storage::require()?;
+    let holds = security::as_extension_owner(|| {
+        spi::read_now(
+            "SELECT h.subject_type, h.schema_name, h.table_name FROM architect.privacy_hold AS h
+              WHERE h.hold_id OPERATOR(pg_catalog.=) $1",
+            &[hold_id.into()],
+            |row| Ok((row.get::<String>(1)?, row.get::<String>(2)?, row.get::<String>(3)?)),
+        )
+    })?;
+    match holds.into_iter().next() {
+        Some((Some(subject_type), ..)) => rights::on_subject(&subject_type, "lift a hold on"),
+        Some((_, Some(schema), Some(table))) => rights::on_table(&schema, &table, "lift a hold on"),
+        _ => Ok(()),
+    }
 }
 
 /// House rules: whether erasing needs another role's approval, and how long backups are kept.

@@ -40,6 +40,10 @@ pub fn discover(
             refused += 1;
             why = Some("not read: no privilege");
             target.unread()
+        } else if target.has_policies() {
+            refused += 1;
+            why = Some("not read: row-level security");
+            target.unread()
         } else if start.elapsed() >= budget {
             unread += 1;
             why = Some("not read: out of time");

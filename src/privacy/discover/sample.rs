@@ -22,6 +22,7 @@ pub struct Target {
     owner: pg_sys::Oid,
     rows: f32,
     readable: bool,
+    policies: bool,
     pub columns: Vec<Column>,
 }
 
@@ -52,7 +53,10 @@ pub fn targets(schemas: Option<Vec<String>>) -> Result<Vec<Target>> {
         "SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relowner, c.reltuples,
                 pg_catalog.has_table_privilege(c.oid, 'SELECT'), a.attname::pg_catalog.text, NOT a.attnotnull,
                 COALESCE(pg_catalog.bool_or(i.indisunique AND i.indnkeyatts OPERATOR(pg_catalog.=) 1), false),
-                b.base::pg_catalog.oid, pg_catalog.format_type(b.base, NULL), t.typcategory::pg_catalog.text
+                b.base::pg_catalog.oid, pg_catalog.format_type(b.base, NULL), t.typcategory::pg_catalog.text,
+                c.relrowsecurity AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')
+                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r
+                                   WHERE r.rolname OPERATOR(pg_catalog.=) CURRENT_USER AND r.rolbypassrls)
            FROM pg_catalog.pg_class AS c
            JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
            JOIN pg_catalog.pg_attribute AS a
@@ -85,6 +89,7 @@ pub fn targets(schemas: Option<Vec<String>>) -> Result<Vec<Target>> {
                 owner: row.get(4)?.unwrap_or(pg_sys::InvalidOid),
                 rows: row.get(5)?.unwrap_or_default(),
                 readable: row.get(6)?.unwrap_or_default(),
+                policies: row.get(13)?.unwrap_or_default(),
                 columns: Vec::new(),
             });
             target.columns.push(Column {
@@ -128,6 +133,11 @@ impl Target {
     /// Whether the caller may read it at all.
     pub fn readable(&self) -> bool {
         self.readable
+    }
+
+    /// Whether reading it would run the policies of another owner with the caller's rights.
+    pub fn has_policies(&self) -> bool {
+        self.policies
     }
 
     /// What can be said without reading any row.

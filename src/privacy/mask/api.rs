@@ -222,8 +222,8 @@ fn mask_progress() -> std::result::Result<
 /// quasi); k.
 /// Returns one row for each class below k, the smallest first: class (column and value as jsonb) and rows. The
 /// values are shown: the caller may read them.
-/// Errors: 42501 without SELECT on the table; 42703 no such column; 22023 k below 1 or no columns.
-/// Lock: ACCESS SHARE. Privilege: EXECUTE, SELECT on the columns. Assigns no transaction id.
+/// Errors: 42501 without SELECT on the table; 42703 no such column; 42809 a view; 22023 k below 1 or no columns.
+/// Lock: ACCESS SHARE. Privilege: EXECUTE, SELECT on the columns. Reads as the owner for who has its rights. Assigns no transaction id.
 #[pg_extern(stable)]
 fn k_anonymity(
     table_name: PgRelation,

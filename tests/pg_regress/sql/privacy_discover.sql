@@ -84,7 +84,16 @@ SET ROLE pii_owner;
 SELECT DISTINCT action FROM architect.accept_discovery(min_confidence => 0.9);
 -- Nor are tables read that the caller may not read.
 SELECT count(*) > 3 AS some, bool_and('not read: no privilege' = ANY (evidence)) AS by_name_only FROM architect.discover_pii('{shop}');
+-- Nor those whose policies are another's: they would run as the caller.
 RESET ROLE;
+GRANT USAGE ON SCHEMA shop TO pii_owner;
+GRANT SELECT ON ALL TABLES IN SCHEMA shop TO pii_owner;
+ALTER TABLE shop.customers ENABLE ROW LEVEL SECURITY;
+SET ROLE pii_owner;
+SELECT bool_and('not read: row-level security' = ANY (evidence)) AS by_name_only FROM architect.discover_pii('{shop}') WHERE table_name = 'customers';
+RESET ROLE;
+REVOKE ALL ON ALL TABLES IN SCHEMA shop FROM pii_owner;
+REVOKE ALL ON SCHEMA shop FROM pii_owner;
 DELETE FROM architect.privacy_finding;
 DELETE FROM architect.privacy_column WHERE schema_name IN ('shop', 'trap');
 DELETE FROM architect.privacy_decision;

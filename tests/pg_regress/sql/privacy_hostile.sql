@@ -157,7 +157,60 @@ SELECT * FROM architect.erase_subject('mallory', '2', expected_plan => 'x', dry_
 SELECT architect.export_subject('mallory', '2');
 SELECT * FROM architect.data_deletion_log;
 SELECT secret FROM architect.privacy_setting;
+
+\echo attack: somebody who may call takes a subject type for a table of his own
 RESET ROLE;
+CREATE SCHEMA takeover AUTHORIZATION regress_operator;
+SET ROLE regress_operator;
+CREATE TABLE takeover.person (id int PRIMARY KEY, email text);
+SELECT * FROM architect.declare_subject('mallory', 'takeover.person');
+SELECT * FROM architect.undeclare_subject('mallory');
+
+\echo attack: the hold on somebody is lifted, and what was verified is replaced
+RESET ROLE;
+SELECT architect.place_hold('litigation', 'mallory', '2') AS hold, architect.place_hold('inquiry', table_name => 'mallory.child') AS table_hold,
+       architect.open_request('erase', 'mallory', '2') AS request \gset
+SET ROLE regress_operator;
+\set VERBOSITY terse
+SELECT architect.lift_hold(:hold);
+SELECT architect.lift_hold(:table_hold);
+SELECT architect.place_hold('mine', 'mallory', '2');
+SELECT architect.open_request('erase', 'mallory', '2');
+SELECT * FROM architect.verify_erasure(:request);
+RESET ROLE;
+SELECT count(*) AS active FROM architect.privacy_hold WHERE lifted_at IS NULL;
+SELECT architect.lift_hold(:hold), architect.lift_hold(:table_hold);
+-- A table that is gone cannot be asked who owns it.
+SET ROLE regress_operator;
+SELECT action FROM architect.declare_subject('taken', 'takeover.person');
+DROP TABLE takeover.person;
+SELECT * FROM architect.undeclare_subject('taken');
+RESET ROLE;
+SELECT action FROM architect.undeclare_subject('taken');
+DROP SCHEMA takeover;
+
+\echo attack: casts that run as whoever counts
+SET SESSION AUTHORIZATION regress_mallory;
+CREATE TYPE mallory.mood AS ENUM ('good');
+CREATE FUNCTION mallory.spy(mallory.mood) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO mallory.seen VALUES (current_user, 'cast'); RETURN '"seen"'; END $$;
+CREATE CAST (mallory.mood AS json) WITH FUNCTION mallory.spy(mallory.mood);
+CREATE TABLE mallory.moods (m mallory.mood, s text);
+INSERT INTO mallory.moods VALUES ('good', 'a');
+CREATE VIEW mallory.moods_view AS SELECT * FROM mallory.moods;
+DELETE FROM mallory.seen;
+RESET SESSION AUTHORIZATION;
+SELECT * FROM architect.k_anonymity('mallory.moods', '{m}', 2);
+SELECT * FROM architect.l_diversity('mallory.moods', 's', '{m}', 2);
+SELECT * FROM architect.k_anonymity('mallory.moods_view', '{s}', 2);
+SELECT DISTINCT who FROM mallory.seen;
+\set VERBOSITY default
+
+\echo nobody of this key was ever here: the request stays open
+SELECT architect.open_request('erase', 'mallory', '999') AS request \gset
+SELECT object_name, action, rows_affected FROM architect.erase_subject('mallory', '999', dry_run => false, request_id => :request,
+    expected_plan => (SELECT plan_hash FROM architect.plan_erasure('mallory', '999') LIMIT 1));
+SELECT status FROM architect.privacy_requests() WHERE request_id = :request;
 
 SELECT count(*) > 0 AS revoked FROM architect.revoke_access('regress_operator');
 SELECT action FROM architect.undeclare_subject('mallory');
