@@ -720,8 +720,8 @@ Arguments: table_name; columns, those by which rows could be told (null: the dec
 quasi); k.
 Returns one row for each class below k, the smallest first: class (column and value as jsonb) and rows. The
 values are shown: the caller may read them.
-Errors: 42501 without SELECT on the table; 42703 no such column; 22023 k below 1 or no columns.
-Lock: ACCESS SHARE. Privilege: EXECUTE, SELECT on the columns. Assigns no transaction id.';
+Errors: 42501 without SELECT on the table; 42703 no such column; 42809 a view; 22023 k below 1 or no columns.
+Lock: ACCESS SHARE. Privilege: EXECUTE, SELECT on the columns. Reads as the owner for who has its rights. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.l_diversity IS
 'Classes in which a sensitive column has too few different values to hide anybody''s.
 
@@ -732,7 +732,8 @@ Errors, lock and privilege: as k_anonymity.';
 COMMENT ON ROUTINE architect.lift_hold IS
 'Takes back place_hold.
 
-Arguments: hold_id. Errors: 42704 no such hold. Lock: the hold. Privilege: EXECUTE.';
+Arguments: hold_id. Errors: 42501 not the owner of the table; 42704 no such hold.
+Lock: the hold. Privilege: EXECUTE, and the rights that place_hold needs.';
 COMMENT ON ROUTINE architect.maintain_partitions IS
 'Does for every managed table what its policy says: makes partitions ahead, retires those past keeping,
 finishes interrupted detaches, gathers the parent''s planner statistics. To be called by a scheduler,
@@ -1327,7 +1328,7 @@ word and run of words is hashed and compared. What is spelled or cut differently
 Returns one row for each place: status clear, present, retained (with reason), pending (until something overwrites
 it), not searched or outside; how to clear it; and the earliest time it is gone, where that is known. The result
 is kept with the request, for its certificate.
-Errors: 42704 no such request. Lock: ACCESS SHARE on one table after the other; reads everything.
+Errors: 42501 not the owner of the person''s table; 42704 no such request. Lock: ACCESS SHARE on one table after the other; reads everything.
 Privilege: the rights of the tables'' owners; tables of others are not searched.';
 COMMENT ON ROUTINE architect.workload_coverage IS
 'How much of the workload suggest_indexes() can advise on, and why it cannot on the rest.
