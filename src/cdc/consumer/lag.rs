@@ -53,7 +53,7 @@ pub fn all() -> Result<Vec<Lag>> {
                 position,
                 horizon: horizon.position,
                 events,
-                bytes: retention::bytes_after(position)?,
+                bytes: retention::bytes_between(position, i64::MAX)?,
                 behind: since.map_or(0, |since| session::clock().saturating_sub(since).max(0)),
                 batches: workers.iter().filter(|worker| worker.events > 0).count() as i64,
                 in_flight: workers.iter().map(|worker| i64::from(worker.events)).sum(),

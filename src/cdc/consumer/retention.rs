@@ -4,13 +4,16 @@
 //! Nobody waits for this: a table is emptied only where its lock is free, else next time.
 
 use super::state::{self, Aside, Consumer, Worker};
-use super::{feed, poll};
+use super::{feed, horizon, poll};
 use crate::capture::feed::segment_name;
 use crate::capture::policy::storage_missing;
 use crate::cdc::storage as tables;
 use crate::error::{Error, Result};
+use crate::pg::scan::View;
 use crate::pg::{session, spi, subtransaction};
+use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
+use pgrx::spi::SpiHeapTupleData;
 use std::cell::Cell;
 
 /// Microseconds between two looks by one session that acknowledges.
@@ -109,6 +112,15 @@ pub fn tidy_beside() {
     let _ = subtransaction::attempt(tidy);
 }
 
+/// A query through the latest snapshot, which `spi::read_now` takes only under READ COMMITTED.
+fn read_latest<T>(
+    query: &str,
+    arguments: &[DatumWithOid],
+    each: impl FnMut(&SpiHeapTupleData) -> std::result::Result<T, pgrx::spi::Error>,
+) -> Result<Vec<T>> {
+    View::now().during(|| spi::read(query, arguments, each))
+}
+
 /// What a table of the feed holds.
 struct Contents {
     entries: i64,
@@ -116,8 +128,10 @@ struct Contents {
     newest: i64,
 }
 
+/// What is committed now, whatever the transaction's own snapshot sees: under REPEATABLE READ that is of
+/// before what would be thrown away.
 fn contents(name: &str) -> Result<Contents> {
-    let found = spi::read_now(
+    let found = read_latest(
         &format!(
             "SELECT (SELECT pg_catalog.max(e.position) FROM architect.{name} AS e),
                     (SELECT e.recorded_at FROM architect.{name} AS e ORDER BY e.position DESC LIMIT 1),
@@ -213,9 +227,11 @@ fn turn_over(settings: &Settings) -> Result<Option<Note>> {
 /// Gives up on consumers that are further behind than they may be. Returns what was found.
 pub fn give_up() -> Result<Vec<Note>> {
     let mut notes = Vec::new();
+    // What is not decided yet nobody can read: that is no consumer's fault.
+    let horizon = horizon::now()?.position;
     for consumer in Consumer::all()?.into_iter().filter(|c| c.lost.is_none() && c.is_of_here()) {
         let position = position_of(&consumer)?;
-        let Some(reason) = too_far_behind(&consumer, position)? else { continue };
+        let Some(reason) = too_far_behind(&consumer, position, horizon)? else { continue };
         spi::run(
             "UPDATE architect.cdc_consumer AS c
                 SET state = 'lost', lost_at = pg_catalog.clock_timestamp(), lost_reason = $2
@@ -233,30 +249,34 @@ pub fn give_up() -> Result<Vec<Note>> {
     Ok(notes)
 }
 
-/// Why a consumer is too far behind; none where it is not.
-fn too_far_behind(consumer: &Consumer, position: i64) -> Result<Option<String>> {
+/// Why a consumer is too far behind what it could have read; none where it is not.
+fn too_far_behind(consumer: &Consumer, position: i64, horizon: i64) -> Result<Option<String>> {
     if let Some(most) = consumer.max_lag_events {
-        let events = spi::read_one_now::<i64>(
-            "SELECT pg_catalog.count(*) FROM (SELECT FROM architect.change_entry AS e WHERE e.position > $1
-                                               LIMIT $2) AS unread",
-            &[position.into(), (most + 1).into()],
-        );
-        if events.unwrap_or_default() > most {
+        let events = read_latest(
+            "SELECT pg_catalog.count(*)
+               FROM (SELECT FROM architect.change_entry AS e
+                      WHERE e.position > $1 AND e.position <= $2 LIMIT $3) AS unread",
+            &[position.into(), horizon.into(), (most + 1).into()],
+            |row| row.get::<i64>(1),
+        )?;
+        if events.into_iter().flatten().any(|events| events > most) {
             return Ok(Some(format!("more than {most} events behind (max_lag_events)")));
         }
     }
     if let Some(most) = consumer.max_lag_bytes {
-        let bytes = bytes_after(position)?;
+        let bytes = bytes_between(position, horizon)?;
         if bytes > most {
             return Ok(Some(format!("{bytes} bytes behind, more than {most} (max_lag_bytes)")));
         }
     }
     if let Some(most) = consumer.max_lag_time {
-        let first = spi::read_one_now::<TimestampWithTimeZone>(
-            "SELECT e.recorded_at FROM architect.change_entry AS e WHERE e.position > $1
+        let first = read_latest(
+            "SELECT e.recorded_at FROM architect.change_entry AS e WHERE e.position > $1 AND e.position <= $2
               ORDER BY e.position LIMIT 1",
-            &[position.into()],
-        );
+            &[position.into(), horizon.into()],
+            |row| row.get::<TimestampWithTimeZone>(1),
+        )?;
+        let first = first.into_iter().flatten().next();
         let waits = first.map_or(0, |first| session::clock().saturating_sub(first.into()));
         if waits > most {
             return Ok(Some(format!(
@@ -269,13 +289,13 @@ fn too_far_behind(consumer: &Consumer, position: i64) -> Result<Option<String>> 
     Ok(None)
 }
 
-/// Bytes of the feed after a position, about: a table's bytes are taken to be spread evenly.
-pub fn bytes_after(position: i64) -> Result<i64> {
+/// Bytes of the feed after a position and up to another, about: a table's bytes are taken to be spread evenly.
+pub fn bytes_between(position: i64, through: i64) -> Result<i64> {
     let mut bytes = 0.0;
     for segment in feed::segments()?.iter().filter(|segment| segment.state != "free") {
         let Some(relid) = feed::table_of(segment.id) else { continue };
         let name = segment_name(segment.id);
-        let found = spi::read_now(
+        let found = read_latest(
             &format!(
                 "SELECT pg_catalog.min(e.position), pg_catalog.max(e.position),
                         pg_catalog.pg_total_relation_size($1::pg_catalog.oid::pg_catalog.regclass)
@@ -287,8 +307,9 @@ pub fn bytes_after(position: i64) -> Result<i64> {
         for (first, last, size) in found {
             if let (Some(first), Some(last)) = (first, last)
                 && last > position
+                && first <= through
             {
-                let unread = (last - position.max(first - 1)) as f64;
+                let unread = (last.min(through) - position.max(first - 1)) as f64;
                 bytes += size as f64 * unread / (last - first + 1) as f64;
             }
         }
