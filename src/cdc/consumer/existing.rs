@@ -322,10 +322,11 @@ impl Table {
             numbered.map(|(i, column)| format!("{column} AS k{i}")).collect::<Vec<_>>().join(", ")
         };
         let order: Vec<String> = (0..names.len()).map(|i| format!("s.k{i}")).collect();
+        // With the star below it is the row, even where a column is called the same.
         let own = "\"the row\"";
         Ok(format!(
             "SELECT s.row, s.key, s.n FROM (
-                 SELECT {own} AS row, {} AS key, 0::pg_catalog.int8 AS n, {} FROM {only}{table} AS {own} WHERE {}
+                 SELECT {own}.*::{table} AS row, {} AS key, 0::pg_catalog.int8 AS n, {} FROM {only}{table} AS {own} WHERE {}
                  UNION ALL
                  SELECT NULL::{table}, {}, e.n, {}
                    FROM pg_catalog.json_array_elements($3::pg_catalog.json) WITH ORDINALITY AS e(v, n),

@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::pg::scan::View;
 use crate::pg::spi;
 
-/// Rows that were there are numbered from here: below every position of the feed.
-pub const FIRST: i64 = i64::MIN / 2;
+/// Rows that were there are numbered from here: below every position of the feed, and small enough for readers
+/// of JSON that take every number for a double.
+pub const FIRST: i64 = -(1 << 52);
 
 /// The next batch of rows, and how far the consumer is after it.
 pub struct Batch {
