@@ -34,7 +34,7 @@ impl Batches {
         let holds = |worker: &&Worker| {
             worker.events > 0
                 && match at {
-                    Some(aside) => aside.worker_id == Some(worker.id),
+                    Some(aside) => aside.worker_id == Some(worker.id) && !aside.was_of_another(),
                     None => worker.after < position && position <= worker.through,
                 }
         };
@@ -87,16 +87,19 @@ fn up_to(batches: &Batches, worker: &Worker, position: i64) -> Result<Option<i64
         worker.events -= (position - worker.after) as i32;
         worker.after = position;
     } else {
-        let (mut done, mut from_aside) = (0, 0);
+        let (mut done, mut from_aside, mut left) = (0, 0, 0);
         let feed = Feed::open()?;
         each_event(&batches.view, &feed, &batches.consumer, &worker, &batches.aside, |event, put_aside| {
             if event.position <= position {
                 done += 1;
                 from_aside += i32::from(put_aside);
+            } else {
+                left += 1;
             }
-            Ok(event.position < position)
+            // All done, by the count: make sure of it, for a batch that counts as done is given to nobody.
+            Ok(event.position < position || done >= had)
         })?;
-        worker.events = (worker.events - done).max(0);
+        worker.events = (worker.events - done).max(left);
         worker.put_aside = (worker.put_aside - from_aside).max(0);
         worker.after = worker.after.max(position);
     }
@@ -104,23 +107,17 @@ fn up_to(batches: &Batches, worker: &Worker, position: i64) -> Result<Option<i64
     if !worker.save()? {
         return Ok(None);
     }
-    if batches.aside.iter().any(|aside| aside.worker_id == Some(worker.id)) {
-        forget_aside(worker.consumer_id, worker.id, position)?;
+    let own = batches.aside.iter().filter(|a| a.worker_id == Some(worker.id) && a.position <= position);
+    let (retried, other): (Vec<_>, Vec<_>) = own.partition(|aside| aside.dead_letter);
+    let positions = |asides: &[&Aside]| asides.iter().map(|aside| aside.position).collect::<Vec<_>>();
+    if !retried.is_empty() {
+        spi::run(
+            "DELETE FROM architect.cdc_dead_letter AS d WHERE d.consumer_id = $1 AND d.position = ANY ($2)",
+            &[worker.consumer_id.into(), positions(&retried).into()],
+        )?;
     }
+    state::forget_aside(worker.consumer_id, &positions(&[retried, other].concat()))?;
     Ok(Some(done.into()))
-}
-
-fn forget_aside(consumer_id: i32, worker_id: i32, through: i64) -> Result<()> {
-    spi::run(
-        "WITH done AS (
-             DELETE FROM architect.cdc_aside AS a
-              WHERE a.consumer_id = $1 AND a.worker_id = $2 AND a.position <= $3
-             RETURNING a.position, a.dead_letter)
-         DELETE FROM architect.cdc_dead_letter AS d USING done
-          WHERE done.dead_letter AND d.consumer_id = $1 AND d.position = done.position",
-        &[consumer_id.into(), worker_id.into(), through.into()],
-    )?;
-    Ok(())
 }
 
 /// What became of an event that was refused, or of one that follows it.

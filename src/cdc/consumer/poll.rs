@@ -136,7 +136,7 @@ impl<'a> Turn<'a> {
             let worker = self.workers.swap_remove(mine);
             return self.again(worker, self.request.max, sink);
         }
-        if let Some(worker) = self.left_behind() {
+        if let Some(worker) = self.left_behind()? {
             return self.take_over(worker, mine, sink);
         }
         let worker = match mine {
@@ -149,17 +149,27 @@ impl<'a> Turn<'a> {
         self.compose(worker, sink)
     }
 
-    /// A batch whose worker has ended, or has had it for too long.
-    fn left_behind(&self) -> Option<usize> {
-        self.workers.iter().position(|worker| {
-            worker.events > 0
+    /// A batch whose worker has ended, or has had it for too long; locked. One that is being acknowledged just
+    /// now is not: that may take as long as the transaction around it.
+    fn left_behind(&self) -> Result<Option<usize>> {
+        for (i, worker) in self.workers.iter().enumerate() {
+            let left = worker.events > 0
                 && !worker.is(self.request.worker)
-                && (worker.leased_until <= self.now || !worker.is_alive())
-        })
+                && (worker.leased_until <= self.now || !worker.is_alive());
+            if left && worker.lock()? {
+                return Ok(Some(i));
+            }
+        }
+        Ok(None)
     }
 
     /// Hands out, once more, what a worker has not acknowledged.
     fn again(&self, mut worker: Worker, limit: usize, sink: &mut dyn Sink) -> Result<Outcome> {
+        // Never wait while others wait for our turn to end: being acknowledged just now, in a transaction that
+        // may take long.
+        if !worker.lock()? {
+            return Ok(Outcome::Nothing);
+        }
         self.lease(&mut worker);
         let attempt = worker.attempt;
         let batch = worker.clone();
@@ -181,16 +191,26 @@ impl<'a> Turn<'a> {
                 each_event(&self.view, &Feed::open()?, &self.consumer, &batch, &self.aside, take)?;
             }
         }
+        if delivered == 0 {
+            return self.close(worker);
+        }
         Ok(Outcome::Wrote)
+    }
+
+    /// Ends a batch of which nothing is there any more, such as the rows of a table that was truncated: nobody
+    /// could acknowledge it.
+    fn close(&self, mut worker: Worker) -> Result<Outcome> {
+        (worker.events, worker.put_aside, worker.after) = (0, 0, worker.through);
+        worker.snapshot = None;
+        worker.save()?;
+        let own = self.aside.iter().filter(|aside| aside.worker_id == Some(worker.id));
+        state::forget_aside(self.consumer.id, &own.map(|aside| aside.position).collect::<Vec<_>>())?;
+        Ok(Outcome::Again)
     }
 
     /// Gives a batch that was left behind to the worker that asks.
     fn take_over(mut self, left: usize, mine: Option<usize>, sink: &mut dyn Sink) -> Result<Outcome> {
         let mut worker = self.workers[left].clone();
-        if !worker.lock()? {
-            // Being acknowledged just now: nothing to wait for.
-            return Ok(Outcome::Nothing);
-        }
         let mut limit = self.request.max;
         worker.attempt += 1;
         if let Some(most) = self.consumer.max_attempts.filter(|_| worker.snapshot.is_none()) {
@@ -237,7 +257,10 @@ impl<'a> Turn<'a> {
     fn forget(&self, workers: &[i32]) -> Result<()> {
         if !workers.is_empty() {
             crate::pg::spi::run(
-                "DELETE FROM architect.cdc_worker AS w WHERE w.worker_id = ANY ($1) AND w.events = 0",
+                "WITH gone AS (
+                     DELETE FROM architect.cdc_worker AS w WHERE w.worker_id = ANY ($1) AND w.events = 0
+                     RETURNING w.worker_id)
+                 DELETE FROM architect.cdc_aside AS a USING gone WHERE a.worker_id = gone.worker_id",
                 &[workers.to_vec().into()],
             )?;
         }

@@ -254,6 +254,11 @@ impl Worker {
         self.name.is_some() || is_session(self.pid, self.backend_start)
     }
 
+    /// Whether a position is in the range of a batch of changes it has. What is aside there is not in the batch.
+    pub fn has_in_range(&self, position: i64) -> bool {
+        self.events > 0 && self.snapshot.is_none() && self.after < position && position <= self.through
+    }
+
     /// Locks the worker as it was read; false where somebody is about to change it.
     pub fn lock(&self) -> Result<bool> {
         let found = spi::run_one::<i32>(
@@ -324,10 +329,20 @@ fn is_session(pid: i32, backend_start: i64) -> bool {
     }
 }
 
-/// `not_before` of what does not come again: a dead letter in the middle of a batch that is still out.
+/// `not_before` of what does not come again: a dead letter, or what another worker has done, in the middle of a
+/// batch that is still out.
 pub const NEVER: i64 = i64::MAX;
 
 impl Aside {
+    /// `attempt` of a mark whose event another worker had.
+    const DONE: i32 = 0;
+
+    /// Whether it marks an event in a batch's range that another worker had: to acknowledge it once more says
+    /// nothing about that batch.
+    pub fn was_of_another(&self) -> bool {
+        self.is_mark() && self.attempt == Self::DONE
+    }
+
     /// Whether it only marks that an event is no longer part of the batch around it.
     pub fn is_mark(&self) -> bool {
         self.not_before == NEVER
@@ -386,12 +401,30 @@ pub fn assign(consumer_id: i32, worker_id: i32, positions: &[i64]) -> Result<()>
     Ok(())
 }
 
-/// Forgets events that are aside: the feed does not have them any more.
+/// Forgets events that are aside: they are done, or the feed does not have them any more. In the range of
+/// another worker's batch a mark takes the place of each, or it would count as an event of that batch.
 pub fn forget_aside(consumer_id: i32, positions: &[i64]) -> Result<()> {
-    if !positions.is_empty() {
+    if positions.is_empty() {
+        return Ok(());
+    }
+    let workers = Worker::of(consumer_id)?;
+    let around = |position: i64| workers.iter().find(|worker| worker.has_in_range(position));
+    let (marked, gone): (Vec<i64>, Vec<i64>) =
+        positions.iter().partition(|&&position| around(position).is_some());
+    if !marked.is_empty() {
+        let owners: Vec<i32> = marked.iter().filter_map(|&p| around(p)).map(|worker| worker.id).collect();
+        spi::run(
+            "UPDATE architect.cdc_aside AS a
+                SET worker_id = m.worker_id, attempt = $4, not_before = $5, dead_letter = false
+               FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS m(position, worker_id)
+              WHERE a.consumer_id = $1 AND a.position = m.position",
+            &[consumer_id.into(), marked.into(), owners.into(), Aside::DONE.into(), NEVER.into()],
+        )?;
+    }
+    if !gone.is_empty() {
         spi::run(
             "DELETE FROM architect.cdc_aside AS a WHERE a.consumer_id = $1 AND a.position = ANY ($2)",
-            &[consumer_id.into(), positions.to_vec().into()],
+            &[consumer_id.into(), gone.into()],
         )?;
     }
     Ok(())
