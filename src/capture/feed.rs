@@ -3,7 +3,6 @@
 use crate::capture::key::key_hash;
 use crate::capture::log::{Operation, Statement};
 use crate::capture::policy::{Kind, own_table, storage_missing};
-use crate::capture::position::Positions;
 use crate::error::Result;
 use crate::pg::append::{Columns, Destination, Log, NewRow, Target};
 use crate::pg::{lookup, spi};
@@ -54,25 +53,23 @@ pub struct Entry<'a> {
 /// The change feed of this database, as this session writes it.
 pub struct ChangeFeed {
     entries: Log<{ entry::COLUMNS }, Segments>,
-    pub positions: Positions,
 }
 
 impl ChangeFeed {
     pub fn open() -> Result<Self> {
         let segments =
             lookup::own_relation("change_segment").ok_or_else(|| storage_missing("change_segment"))?;
-        Ok(Self { entries: Log::new(Segments(segments), &COLUMNS), positions: Positions::open()? })
+        Ok(Self { entries: Log::new(Segments(segments), &COLUMNS) })
     }
 
-    /// The relations this depends on; another may have taken their names.
+    /// The relation this depends on; another may have taken its name.
     pub fn depends_on(&self, relid: pg_sys::Oid) -> bool {
-        relid == self.entries.destination().0 || self.positions.depends_on(relid)
+        relid == self.entries.destination().0
     }
 
     /// To be called when a transaction or savepoint was rolled back.
-    pub fn after_rollback(&mut self, lowest: u32) {
+    pub fn after_rollback(&mut self) {
         self.entries.after_rollback();
-        self.positions.after_rollback(lowest);
     }
 
     pub fn append(&mut self, statement: &Statement, position: i64, entry: &Entry) -> Result<()> {

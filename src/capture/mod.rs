@@ -19,6 +19,7 @@
 //! | `log.rs` | an entry of the audit log |
 //! | `feed.rs` | an entry of the change feed |
 //! | `position.rs` | the order of the feed: positions, and who may still write below one |
+//! | `blocks.rs` | pure: the blocks of positions of statements within one another |
 //! | `notice.rs` | consumers woken at commit |
 //! | `recorder.rs` | a change on its way to the audit log and the feed |
 //! | `raw_json.rs` | pure: JSON text taken apart byte for byte |
@@ -29,6 +30,7 @@
 //! | `warning.rs` | what is said when a change is not recorded and the write goes on |
 
 pub mod attach;
+mod blocks;
 pub mod context;
 pub mod coverage;
 pub mod ddl;

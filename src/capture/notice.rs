@@ -37,7 +37,7 @@ pub fn note(txid: u64, channel: &Rc<str>, position: i64) {
         let savepoint = session::savepoint();
         match notices.iter_mut().find(|notice| notice.channel == *channel) {
             Some(notice) => {
-                notice.position = position;
+                notice.position = notice.position.max(position);
                 notice.savepoint = notice.savepoint.min(savepoint);
             }
             None => notices.push(Notice { channel: Rc::clone(channel), position, savepoint }),

@@ -8,6 +8,7 @@ use crate::capture::log::{AuditLog, Operation, Statement};
 use crate::capture::notice;
 use crate::capture::plan::{Audit, Feed, Plan, Plans};
 use crate::capture::policy::Image;
+use crate::capture::position::Positions;
 use crate::capture::warning;
 use crate::error::{Error, Result};
 use crate::pg::trigger::{Event, TriggerCall};
@@ -27,6 +28,8 @@ struct State {
     contexts: Contexts,
     log: Option<AuditLog>,
     feed: FeedState,
+    /// There while the feed is open, and kept while it is opened again.
+    positions: Option<Positions>,
     statement: Option<Statement>,
     /// Transaction, command and relation of the last TRUNCATE, in the log and in the feed.
     truncated: [Option<(u64, u32, pg_sys::Oid)>; 2],
@@ -333,8 +336,8 @@ impl State {
     fn publish(&mut self, command: Option<u32>, channel: Option<&Rc<str>>, entry: &Entry) -> Result<()> {
         let statement = self.begin_statement(command, false)?;
         let published = self.open_feed().and_then(|feed| {
-            let Some(feed) = feed else { return Ok(None) };
-            let position = feed.positions.of_statement(statement.txid, statement.command)?;
+            let Some((feed, positions)) = feed else { return Ok(None) };
+            let position = positions.of_statement(statement.txid, statement.command)?;
             feed.append(&statement, position, entry)?;
             Ok(Some(position))
         });
@@ -358,10 +361,10 @@ impl State {
         if matches!(self.feed, FeedState::Broken) {
             self.feed = FeedState::Unknown;
         }
-        let Some(feed) = self.open_feed()? else {
+        let Some((feed, positions)) = self.open_feed()? else {
             return Err(Error::internal("the change feed is not open"));
         };
-        let position = feed.positions.single(statement.txid)?;
+        let position = positions.single(statement.txid)?;
         let entry = Entry {
             table_id: 0,
             relation_id: 0,
@@ -378,12 +381,13 @@ impl State {
     }
 
     /// The feed; none while it is known to be broken.
-    fn open_feed(&mut self) -> Result<Option<&mut ChangeFeed>> {
+    fn open_feed(&mut self) -> Result<Option<(&mut ChangeFeed, &mut Positions)>> {
         if matches!(self.feed, FeedState::Unknown) {
+            self.positions = Some(Positions::open(self.positions.take())?);
             self.feed = FeedState::Open(ChangeFeed::open()?);
         }
-        match &mut self.feed {
-            FeedState::Open(feed) => Ok(Some(feed)),
+        match (&mut self.feed, &mut self.positions) {
+            (FeedState::Open(feed), Some(positions)) => Ok(Some((feed, positions))),
             _ => Ok(None),
         }
     }
@@ -449,7 +453,10 @@ impl State {
                 log.after_rollback();
             }
             if let FeedState::Open(feed) = &mut self.feed {
-                feed.after_rollback(lowest);
+                feed.after_rollback();
+            }
+            if let Some(positions) = &mut self.positions {
+                positions.after_rollback(lowest);
             }
         }
         if notes.committed {
@@ -463,8 +470,9 @@ impl State {
             self.contexts.clear();
             self.statement = None;
         }
+        let sequence = |oid| self.positions.as_ref().is_some_and(|positions| positions.depends_on(oid));
         match &self.feed {
-            FeedState::Open(feed) if any(&|oid| feed.depends_on(oid)) => {
+            FeedState::Open(feed) if any(&|oid| feed.depends_on(oid) || sequence(oid)) => {
                 self.feed = FeedState::Unknown;
                 self.contexts.clear();
                 self.statement = None;

@@ -224,3 +224,9 @@ pub fn protocol_violation(function: &str, expected: &str) -> Error {
         format!("function \"{function}\" must be fired {expected}"),
     )
 }
+
+/// How many triggers are being executed within one another.
+pub fn depth() -> i32 {
+    // SAFETY: takes no arguments and reads backend-local state.
+    unsafe { pgrx::direct_function_call(pg_sys::pg_trigger_depth, &[]) }.unwrap_or_default()
+}
