@@ -68,16 +68,25 @@ unsafe fn handle(signal: i32, handler: unsafe extern "C-unwind" fn(i32)) {
     }
 }
 
-/// Makes a role the one commands run as, across transactions, until the process ends. For workers, which
-/// are superusers to begin with.
-pub fn become_role(role: pg_sys::Oid) {
+/// Runs `work`, transactions and all, as a role that cannot go back to the superuser the worker is: what
+/// the role's functions do, at a commit as well, is restricted as it is within PostgreSQL's own maintenance
+/// commands. SET ROLE and SET SESSION AUTHORIZATION are refused, and so is leaving work for later.
+///
+/// The role and the restriction outlast commits, since a command may commit and go on. Servers built with
+/// assertions, which no package is, object to a restriction outside transactions.
+pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            // SAFETY: what `as_role` found.
+            unsafe { pg_sys::SetUserIdAndSecContext(super::security::session_role(), 0) }
+        }
+    }
+    let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
     // SAFETY: outside any transaction and any change of role; transactions that abort come back to it.
-    unsafe { pg_sys::SetUserIdAndSecContext(role, 0) }
-}
-
-/// Makes the bootstrap superuser the one commands run as again.
-pub fn become_superuser() {
-    become_role(super::security::session_role());
+    unsafe { pg_sys::SetUserIdAndSecContext(role, restricted as i32) }
+    let _back = Back;
+    work()
 }
 
 /// Sets a parameter for the rest of the worker's life.

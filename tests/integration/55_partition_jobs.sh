@@ -27,6 +27,27 @@ fails_with "only the owner may ask" 42501 -U bob "CALL architect.detach_partitio
 fails_with "not within a transaction" 25001 "BEGIN; CALL architect.detach_partition('m_2')"
 fails_with "not from a function" 25001 "DO \$\$ BEGIN PERFORM 1; EXECUTE 'CALL architect.detach_partition(''m_2'')'; EXCEPTION WHEN division_by_zero THEN NULL; END \$\$"
 
+# The owner's functions run within the command: a CHECK is evaluated when it is planned. They have the owner's rights there,
+# and cannot go back to those of the worker.
+sql "CREATE ROLE mallory LOGIN; GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA architect TO mallory; GRANT USAGE ON SCHEMA architect TO mallory; CREATE SCHEMA mal AUTHORIZATION mallory"
+number=0
+for attempt in "set_config('role', 'none', false)" "set_config('role', 'postgres', true)" "set_config('session_authorization', 'postgres', false)"; do
+  number=$((number + 1))
+  sql -U mallory "DROP TABLE IF EXISTS mal.m, mal.m1, mal.tried; CREATE TABLE mal.tried (as_role text);
+     CREATE TABLE mal.m (at date) PARTITION BY RANGE (at); CREATE TABLE mal.m1 PARTITION OF mal.m FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+     CREATE OR REPLACE FUNCTION mal.boom() RETURNS int LANGUAGE plpgsql AS \$\$BEGIN
+         INSERT INTO mal.tried VALUES (current_user); EXECUTE 'ALTER ROLE mallory SUPERUSER'; RETURN 1;
+         EXCEPTION WHEN insufficient_privilege THEN RETURN 1; END\$\$;
+     CREATE OR REPLACE FUNCTION mal.evil(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS \$\$DECLARE x int; BEGIN
+         BEGIN PERFORM pg_catalog.$attempt; EXCEPTION WHEN OTHERS THEN RAISE WARNING 'refused: %', SQLERRM; END;
+         PERFORM set_config('default_transaction_read_only', 'on', false);
+         SELECT mal.boom() INTO x; RETURN 1; END\$\$;
+     ALTER TABLE mal.m1 ADD CHECK (mal.evil(1) > 0)" >/dev/null 2>&1
+  ok "a partition with a CHECK of its owner's is detached ($number)" sql -U mallory "CALL architect.detach_partition('mal.m1')"
+  sql_is "which does not get the worker's rights: $attempt" "SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'" f
+  like "it tried, and was refused ($number)" "$(grep -c 'WARNING:  refused: cannot set parameter' "$(cluster_log main)")" '^[1-9]'
+done
+
 # A reader of the whole table holds for seconds: writers go on meanwhile, and the detach waits.
 hold
 in_background detaching "CALL architect.detach_partition('m_2', deadline => '1 minute')"

@@ -8,7 +8,16 @@ use pgrx::prelude::*;
 crate::export_worker!(architect_partition_worker, work);
 
 fn work(argument: &str) {
-    // What databases and roles set by default must not cut a command short or change what it means.
+    settle();
+    let Ok(id) = argument.parse::<i64>() else { return };
+    if let Err(error) = run(id) {
+        ereport!(PgLogLevel::WARNING, error.code(), format!("partition job {id}: {}", error.one_line()));
+    }
+}
+
+/// What databases and roles set by default, or a function of the owner's within a command, must not cut
+/// anything short or change what it means.
+fn settle() {
     for (name, value) in [
         (c"application_name", c"db_architect partition job"),
         (c"search_path", c"pg_catalog, pg_temp"),
@@ -18,10 +27,6 @@ fn work(argument: &str) {
         (c"default_transaction_read_only", c"off"),
     ] {
         worker::set(name, value);
-    }
-    let Ok(id) = argument.parse::<i64>() else { return };
-    if let Err(error) = run(id) {
-        ereport!(PgLogLevel::WARNING, error.code(), format!("partition job {id}: {}", error.one_line()));
     }
 }
 
@@ -44,9 +49,8 @@ fn run(id: i64) -> Result<()> {
         Ok(command)
     })
     .and_then(|command| {
-        worker::become_role(job.run_as);
-        let outcome = toplevel::execute(&command);
-        worker::become_superuser();
+        let outcome = worker::as_role(job.run_as, || toplevel::execute(&command));
+        settle();
         outcome
     });
     toplevel::transaction(|| queue::finish(id, &outcome))?;
