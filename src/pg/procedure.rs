@@ -31,30 +31,46 @@ impl Procedure {
         if status < 0 {
             return Err(Error::internal("the procedure cannot connect to SPI"));
         }
-        Ok(Self(()))
+        let procedure = Self(());
+        procedure.next();
+        Ok(procedure)
+    }
+
+    fn next(&self) {
+        self.commit();
+        self.snapshot();
+    }
+
+    /// Commits, and begins the next transaction: READ COMMITTED, whatever the session's default. Work that
+    /// takes a lock and then looks must see what was committed while it waited.
+    fn commit(&self) {
+        // SAFETY: connected non-atomically, outside any subtransaction and with no role switched. The next
+        // transaction has taken no snapshot yet, so its isolation level may still be set.
+        unsafe {
+            pg_sys::SPI_commit();
+            pg_sys::XactIsoLevel = pg_sys::XACT_READ_COMMITTED as i32;
+        }
+    }
+
+    /// The portal gets a snapshot again, as CALL promises what runs inside it.
+    fn snapshot(&self) {
+        // SAFETY: in a transaction, within the portal of the CALL.
+        unsafe { pg_sys::EnsurePortalSnapshotExists() }
     }
 
     /// Runs `work` and commits what it did; rolls it back, leaving nothing of it, if it fails.
     pub fn transaction<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         let result = subtransaction::attempt(work);
-        // SAFETY: connected non-atomically, outside any subtransaction and with no role switched.
-        // Afterwards the portal gets a snapshot again, as CALL promises what runs inside it.
-        unsafe {
-            pg_sys::SPI_commit();
-            pg_sys::EnsurePortalSnapshotExists();
-        }
+        self.next();
         result
     }
 
     /// Waits, holding neither locks nor a transaction id nor a snapshot, so that nobody waits for us; can
     /// be cancelled.
     pub fn sleep(&self, duration: std::time::Duration) {
-        // SAFETY: as in `transaction`.
-        unsafe {
-            pg_sys::SPI_commit();
-            sleep(duration);
-            pg_sys::EnsurePortalSnapshotExists();
-        }
+        self.commit();
+        sleep(duration);
+        self.snapshot();
     }
 
     /// The procedure's argument of this position, from zero; none where it is null.

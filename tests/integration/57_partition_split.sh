@@ -58,6 +58,27 @@ sql_is "nothing is left of the way there" "$traces" 0
 sql_is "every index is whole" "SELECT bool_and(indisvalid) FROM pg_index WHERE indrelid IN (SELECT relid FROM pg_partition_tree('app.t'))" t
 sql_is "no constraint is left" "SELECT count(*) FROM pg_constraint WHERE conname LIKE 'architect%'" 0
 
+# What commits while the exchange waits for its lock is in the table, whatever isolation the session asks for.
+for level in "repeatable read" serializable; do
+  make 2000
+  sql "ALTER ROLE app SET default_transaction_isolation = '$level'; GRANT USAGE ON SCHEMA architect TO app; GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA architect TO app"
+  in_background splitting -U app "CALL architect.split_partition('app.t_h', batch => 100, pause => '50 ms', lock_timeout => '20 s')"
+  wait_until "SELECT count(*) = 1 FROM architect.partition_operation WHERE finished_at IS NULL AND phase = 'copying'"
+  in_background writing "BEGIN; INSERT INTO app.t VALUES (5000, '2026-03-03', 1, 5000); UPDATE app.t SET n = 7 WHERE id < 50; DELETE FROM app.t WHERE id BETWEEN 50 AND 60; SELECT pg_sleep(4); COMMIT"
+  wait_until "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CALL architect.split%' AND wait_event_type = 'Lock'"
+  ok "a partition is split under $level" finished splitting
+  sql_is "and nothing committed meanwhile is lost ($level)" "$same" t
+  finished writing >/dev/null || true
+done
+sql "ALTER ROLE app RESET default_transaction_isolation"
+
+# Ended between watching and copying: what watches is there already.
+make 2000
+sql "CALL architect.split_partition('app.t_h', batch => 100, pause => '200 ms', deadline => '1 second')" >/dev/null 2>&1 || true
+sql "UPDATE architect.partition_operation SET phase = 'preparing' WHERE finished_at IS NULL"
+ok "a second call goes on where watching had begun" sql "CALL architect.split_partition('app.t_h')"
+sql_is "with every row" "$same" t
+
 # Given up in the middle.
 make 2000
 fails_with "the deadline passes" 57014 "CALL architect.split_partition('app.t_h', batch => 100, pause => '200 ms', deadline => '1 second')"

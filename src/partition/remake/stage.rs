@@ -117,11 +117,11 @@ pub fn watch(settings: &Settings) -> Result<()> {
         security::as_extension_owner(|| {
             for statement in [
                 format!(
-                    "CREATE TRIGGER {ROW_TRIGGER} AFTER INSERT OR UPDATE OR DELETE ON {table}
+                    "CREATE OR REPLACE TRIGGER {ROW_TRIGGER} AFTER INSERT OR UPDATE OR DELETE ON {table}
                      FOR EACH ROW EXECUTE FUNCTION architect.note_changed_key({arguments})"
                 ),
                 format!(
-                    "CREATE TRIGGER {TRUNCATE_TRIGGER} BEFORE TRUNCATE ON {table}
+                    "CREATE OR REPLACE TRIGGER {TRUNCATE_TRIGGER} BEFORE TRUNCATE ON {table}
                      FOR EACH STATEMENT EXECUTE FUNCTION architect.note_changed_key()"
                 ),
                 format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {ROW_TRIGGER}"),
