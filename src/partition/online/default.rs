@@ -228,6 +228,37 @@ impl Default<'_> {
         })
     }
 
+    /// To move a row is to delete it: an error where that would change or do something elsewhere, as if the
+    /// row had gone.
+    fn deleting_has_no_consequences(&self) -> Result<()> {
+        let name = self.partition.qualified_name();
+        let refuse = |detail: String| {
+            Err(Error::not_in_prerequisite_state(format!("rows of {name} cannot be moved one by one"))
+                .detail(detail)
+                .hint("promote_default() moves no row, and split_partition() then divides the partition."))
+        };
+        let both = || [self.parent.oid.into(), self.partition.oid.into()];
+        let acting = spi::read_one_now::<String>(
+            "SELECT format('Foreign key %I of %s would delete or change the rows that refer to them.', k.conname, k.conrelid::regclass)
+               FROM pg_constraint AS k
+              WHERE k.contype = 'f' AND k.confrelid IN ($1, $2) AND k.confdeltype IN ('c', 'n', 'd')
+              ORDER BY k.conparentid, k.conrelid, k.conname LIMIT 1",
+            &both(),
+        );
+        if let Some(detail) = acting {
+            return refuse(detail);
+        }
+        // 8: on DELETE. Triggers for each row of the partitioned table are the partition's as well.
+        let trigger = spi::read_one_now::<String>(
+            "SELECT format('Trigger %I of %s would fire as if they were deleted.', t.tgname, t.tgrelid::regclass)
+               FROM pg_trigger AS t
+              WHERE t.tgrelid = $1 AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 8 <> 0
+              ORDER BY t.tgname LIMIT 1",
+            &[self.partition.oid.into()],
+        );
+        trigger.map_or(Ok(()), refuse)
+    }
+
     /// Moves the rows of a period into a partition made for them, all in one transaction: nobody sees them
     /// missing.
     fn move_cell(&self, low: i64, high: i64, batch: i64) -> Result<String> {
@@ -236,6 +267,7 @@ impl Default<'_> {
         let column = self.scheme.quoted();
         spi::run(&format!("LOCK TABLE ONLY {parent} IN ACCESS EXCLUSIVE MODE"), &[])?;
         spi::run(&format!("LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE"), &[])?;
+        self.deleting_has_no_consequences()?;
         spi::run("SELECT set_config('row_security', 'off', true)", &[])?;
         spi::run("SET CONSTRAINTS ALL IMMEDIATE", &[])?;
         let within = format!("d.{column} >= {low_sql} AND d.{column} < {high_sql}");
