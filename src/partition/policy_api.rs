@@ -372,7 +372,8 @@ fn partition_policies() -> Result<
 /// Puts a partition on hold: no retention touches it until it is released.
 ///
 /// Arguments: partition; reason, for those who ask later. Returns one row: held, changed or exists.
-/// Errors: 42501 not the owner; 42809 not a table. Lock: none. Privilege: ownership of the partition.
+/// Errors: 42501 not the owner; 42809 not a table; 42P01 it has just been dropped. Lock: ROW SHARE on the
+/// partition, to the end of the transaction: retention waits for it. Privilege: ownership of the partition.
 #[pg_extern]
 fn hold_partition(
     partition: PgRelation,
@@ -386,6 +387,8 @@ fn hold_partition(
     let relation =
         security::with_safe_search_path(|| crate::catalog::relation::Relation::owned_table(relid, "hold"))?;
     policy::ensure_storage()?;
+    // Who drops or moves it takes a lock that conflicts with this one, and then looks whether it is on hold.
+    spi::run(&format!("LOCK TABLE ONLY {} IN ROW SHARE MODE", relation.qualified_name()), &[])?;
     let changed = security::as_extension_owner(|| {
         spi::run_one::<bool>(
             "INSERT INTO architect.partition_hold AS h (schema_name, table_name, reason, held_by, system_identifier, database_oid, relid)

@@ -140,9 +140,7 @@ impl Leaving {
     /// Written down before it is detached, so that an interruption does not leave it half retired.
     fn remember(&self, partition: &Partition) -> Result<()> {
         // It was planned a while ago.
-        if let Some((_, reason)) = policy::holds()?.into_iter().find(|(held, _)| *held == self.name) {
-            return Err(Error::not_in_prerequisite_state(format!("{} is on hold", self.name)).detail(reason));
-        }
+        self.refuse_if_held()?;
         security::as_extension_owner(|| {
             spi::run(
                 "INSERT INTO architect.partition_retiring AS r
@@ -164,6 +162,42 @@ impl Leaving {
             )?;
             Ok(())
         })
+    }
+
+    fn refuse_if_held(&self) -> Result<()> {
+        match policy::holds()?.into_iter().find(|(held, _)| *held == self.name) {
+            Some((_, reason)) => {
+                Err(Error::not_in_prerequisite_state(format!("{} is on hold", self.name)).detail(reason))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Detaching takes as long as others take: with the table locked, against a hold being put on it too,
+    /// it is looked at once more whether this is the table it was and nobody has put it on hold.
+    fn lock(&self) -> Result<()> {
+        let mode = match self.fate {
+            // The function may read it through another connection.
+            Fate::Archive { schema: None, .. } => "EXCLUSIVE",
+            _ => "ACCESS EXCLUSIVE",
+        };
+        let changed = |what: &str| {
+            Error::not_in_prerequisite_state(format!("{} {what} while it was being retired", self.name))
+                .hint("Drop or move it yourself if it is not needed.")
+        };
+        let renamed = || lookup::qualified_name(self.relid).as_deref() != Some(self.name.as_str());
+        if renamed() {
+            return Err(changed("was renamed"));
+        }
+        spi::run(&format!("LOCK TABLE ONLY {} IN {mode} MODE", self.name), &[])?;
+        // The name may have become another table's before the lock was had.
+        if renamed() {
+            return Err(changed("was renamed"));
+        }
+        if is_attached(self.relid) {
+            return Err(changed("was attached again"));
+        }
+        self.refuse_if_held()
     }
 
     fn forget(&self) -> Result<()> {
@@ -195,6 +229,13 @@ impl Leaving {
             if !self.is_remembered()? {
                 // Another run has finished it.
                 return Ok(());
+            }
+            if lookup::qualified_name(self.relid).is_none() {
+                // It was dropped before it was written down: by another run, or by hand.
+                return self.forget();
+            }
+            if !matches!(self.fate, Fate::Detach) {
+                self.lock()?;
             }
             match &self.fate {
                 Fate::Detach => {}

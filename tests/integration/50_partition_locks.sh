@@ -45,6 +45,41 @@ sql "CALL architect.maintain_partitions('f')"
 is "the next run does it" "$(noted "'f'")" "created|3"
 sql_is "the foreign key holds in what was made" "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'f'::regclass)" 3
 
+# A partition put on hold, or renamed, while its detach waits for a reader is not dropped; once released, the next run does it.
+sql "CREATE TABLE w (at date NOT NULL) PARTITION BY RANGE (at);
+     CREATE TABLE w_1 PARTITION OF w FOR VALUES FROM ('2020-01-01') TO ('2020-02-01'); INSERT INTO w VALUES ('2020-01-05');
+     CREATE TABLE w_2 PARTITION OF w FOR VALUES FROM ('2020-02-01') TO ('2020-03-01'); INSERT INTO w VALUES ('2020-02-05')"
+while_waiting() {
+  in_background reader "BEGIN; LOCK TABLE ONLY w IN ACCESS SHARE MODE; SELECT pg_sleep(600)"
+  wait_until "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'SELECT pg_sleep%'"
+  in_background retiring "CALL architect.retain_partitions('w', '1 month', keep_action => 'drop', dry_run => false, max_partitions => 1)"
+  wait_until "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'db_architect worker' AND wait_event_type = 'Lock'"
+  sql "$1" >/dev/null
+  sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'SELECT pg_sleep%'" >/dev/null
+  finished retiring >/dev/null 2>&1 || true
+  finished reader >/dev/null 2>&1 || true
+}
+while_waiting "SELECT architect.hold_partition('w_1', 'case 12')"
+sql_is "a partition put on hold while it is detached is not dropped" "SELECT count(*) FROM w_1" 1
+like "which is told" "$(noted "'w'")" 'failed'
+sql "SELECT architect.manage_partitions('w', '1 month', ahead => 0)" >/dev/null
+sql "CALL architect.maintain_partitions('w')"
+sql_is "nor by the next run" "SELECT count(*) FROM w_1" 1
+sql "SELECT architect.release_partition('w_1')" >/dev/null
+sql "CALL architect.maintain_partitions('w')"
+sql_is "once released it is" "SELECT to_regclass('w_1') IS NULL" t
+sql "SELECT architect.unmanage_partitions('w')" >/dev/null
+while_waiting "SET lock_timeout = '5s'; ALTER TABLE w_2 RENAME TO w_kept; CREATE TABLE w_2 AS SELECT 1 AS somebody_elses"
+sql_is "one renamed while it is detached is not dropped" "SELECT count(*) FROM w_kept" 1
+sql_is "nor is the table that has its name now" "SELECT count(*) FROM w_2" 1
+# A hold that is not committed yet is waited for.
+sql "CREATE TABLE w_3 PARTITION OF w FOR VALUES FROM ('2019-01-01') TO ('2019-02-01')"
+in_background holding "BEGIN; SELECT architect.hold_partition('w_3', 'case 13'); SELECT pg_sleep(3); COMMIT"
+wait_until "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'SELECT pg_sleep%'"
+sql "CALL architect.retain_partitions('w', '1 month', keep_action => 'drop', dry_run => false, max_partitions => 1)" >/dev/null 2>&1 || true
+finished holding >/dev/null
+sql_is "a hold not committed yet is waited for" "SELECT to_regclass('w_3') IS NOT NULL" t
+
 # Nobody queues up behind an attempt for longer than lock_timeout.
 in_background holder "BEGIN; LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE; SELECT pg_sleep(4); COMMIT"
 wait_until "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"

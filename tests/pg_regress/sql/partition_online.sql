@@ -108,12 +108,37 @@ INSERT INTO d VALUES (1, '2018-01-01'), (2, '2018-03-01'), (3, '2021-06-30');
 CALL architect.drain_default('d', every => '1 year');
 SELECT tableoid::regclass, count(*) FROM d GROUP BY 1 ORDER BY (tableoid::regclass)::text COLLATE "C";
 SELECT conname FROM pg_constraint WHERE conname LIKE 'architect%';
+-- Rows are not moved where deleting them would do something elsewhere.
+CREATE TABLE d2 (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE d2_rest PARTITION OF d2 DEFAULT;
+INSERT INTO d2 VALUES (1, '2020-03-05'), (2, '2020-04-05');
+CREATE TABLE d2_refers (id int, at date);
+INSERT INTO d2_refers SELECT * FROM d2;
+\set VERBOSITY default
+ALTER TABLE d2_refers ADD CONSTRAINT to_d2 FOREIGN KEY (id, at) REFERENCES d2 ON DELETE CASCADE;
+CALL architect.drain_default('d2');
+\set VERBOSITY terse
+ALTER TABLE d2_refers DROP CONSTRAINT to_d2, ADD CONSTRAINT to_d2 FOREIGN KEY (id, at) REFERENCES d2 ON DELETE SET NULL;
+CALL architect.drain_default('d2');
+ALTER TABLE d2_refers DROP CONSTRAINT to_d2, ADD CONSTRAINT to_d2 FOREIGN KEY (id, at) REFERENCES d2_rest ON DELETE SET DEFAULT;
+CALL architect.drain_default('d2');
+ALTER TABLE d2_refers DROP CONSTRAINT to_d2, ADD CONSTRAINT to_d2 FOREIGN KEY (id, at) REFERENCES d2;
+CALL architect.drain_default('d2');
+ALTER TABLE d2_refers DROP CONSTRAINT to_d2;
+CREATE FUNCTION gone() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM d2_refers WHERE id = OLD.id; RETURN OLD; END';
+CREATE TRIGGER gone BEFORE DELETE ON d2 FOR EACH ROW EXECUTE FUNCTION gone();
+CALL architect.drain_default('d2');
+SELECT count(*) AS rows, count(id) AS set FROM d2_refers;
+SELECT count(*) FROM d2_rest;
+DROP TRIGGER gone ON d2;
+CALL architect.drain_default('d2');
+SELECT tableoid::regclass, count(*) FROM d2 GROUP BY 1 ORDER BY (tableoid::regclass)::text COLLATE "C";
 
 -- Detach.
 CALL architect.detach_partition('d_1');
 CALL architect.detach_partition('d_1', concurrently => false);
 CALL architect.detach_partition('d_1');
-SELECT state, command, run_as::regrole <> current_user::regrole AS as_owner FROM architect.partition_job WHERE kind = 'detach';
+SELECT state, command, run_as::regrole <> current_user::regrole AS as_owner FROM architect.partition_job WHERE kind = 'detach' AND relation = 'd'::regclass;
 
 RESET search_path;
 DROP SCHEMA regress_online CASCADE;
