@@ -644,7 +644,8 @@ COMMENT ON ROUTINE architect.hold_partition IS
 'Puts a partition on hold: no retention touches it until it is released.
 
 Arguments: partition; reason, for those who ask later. Returns one row: held, changed or exists.
-Errors: 42501 not the owner; 42809 not a table. Lock: none. Privilege: ownership of the partition.';
+Errors: 42501 not the owner; 42809 not a table; 42P01 it has just been dropped. Lock: ROW SHARE on the
+partition, to the end of the transaction: retention waits for it. Privilege: ownership of the partition.';
 COMMENT ON ROUTINE architect.import_pg_partman IS
 'Takes over tables that pg_partman keeps: its configuration becomes a policy, and what differs is told.
 Nothing of pg_partman''s is changed.
