@@ -176,14 +176,15 @@ fn plan_erasure(
 /// Erases a person: everywhere the graph leads to, and in the audit log, in this one transaction.
 ///
 /// Arguments: subject_type and key as for plan_erasure; request_id, the request this answers (null: a new one);
-/// expected_plan, the plan_hash that was approved: when the plan is another by now, nothing happens; dry_run, true
+/// expected_plan, the plan_hash that was approved: when the plan is another by now, nothing happens (null: the
+/// plan as it is now, unless the request has an approved one); dry_run, true
 /// unless told otherwise; allow_scans as for plan_erasure.
 /// Rows that refer go before what they refer to. Rows that another person owns too are masked. Rows that must be
 /// retained, or that others refer to, stay with their values masked, and are reported. Nothing of what goes is
 /// recorded again by the audit trigger. A second run finds nothing to do and changes nothing.
 /// Each statement runs as the owner of its table in a restricted context; messages of failing statements are withheld.
 /// Returns the plan's rows with the number of rows affected, what was taken out of logs, and the request's number.
-/// Errors: 22023 no expected_plan; 55000 the plan has changed, or something stands in the way; 42501 four eyes.
+/// Errors: 55000 the plan has changed, or something stands in the way; 42501 four eyes.
 /// Lock: ROW EXCLUSIVE on the tables, and the person's rows. Privilege: the rights of the tables' owners.
 #[pg_extern]
 fn erase_subject(

@@ -70,7 +70,10 @@ SELECT * FROM architect.plan_erasure('customer', '"1 OR true"');
 SELECT * FROM architect.plan_erasure('nobody', '1');
 
 -- Refused: no plan, another's plan, a plan that has changed since.
-SELECT * FROM architect.erase_subject('customer', '1', dry_run => false);
+-- Without the hash of an approved plan the plan is what is found now.
+BEGIN;
+SELECT count(*) > 0 AS done FROM architect.erase_subject('customer', '1', dry_run => false) WHERE rows_affected > 0;
+ROLLBACK;
 SELECT * FROM architect.erase_subject('customer', '1', dry_run => false,
     expected_plan => (SELECT plan_hash FROM architect.plan_erasure('customer', '2') LIMIT 1));
 SELECT plan_hash AS plan FROM architect.plan_erasure('customer', '1') LIMIT 1 \gset
