@@ -20,7 +20,7 @@
 //! | `verify.rs`, `residue.rs` | where erased values still are |
 //! | `export.rs`, `coverage.rs`, `prove_api.rs` | a person's data for the person; what nobody has decided; proofs |
 //! | `request.rs`, `request_api.rs`, `rights.rs` | requests, holds, house rules; who may decide about them |
-//! | `retention.rs`, `tombstone.rs`, `retention_api.rs` | what is past its time; erasing again after a restore |
+//! | `retention.rs`, `retention_hold.rs`, `tombstone.rs`, `retention_api.rs` | what is past its time; erasing again after a restore |
 //! | `discover/` | finding columns that hold personal data |
 //! | `mask/` | static masking, masked views, k-anonymity |
 //! | `crypt/` | encryption of values under a key for each person |
@@ -53,6 +53,7 @@ mod request_api;
 mod residue;
 mod retention;
 mod retention_api;
+mod retention_hold;
 mod rights;
 mod secret;
 mod seek;

@@ -1,16 +1,18 @@
 //! Values whose time has come: retention declared with a column, counted from another column.
 
 use super::action::Action;
+use super::collect::Texts;
 use super::deletion_log::{self, Entry};
 use super::owner::{self, Values};
 use super::replace;
+use super::retention_hold::{self, Held, Persons};
 use super::seek::retained_until;
 use super::sql::{self, of};
 use super::table::{self, Table};
 use super::{catalogue, graph, storage};
 use crate::capture::redaction;
-use crate::error::Result;
-use crate::pg::{security, spi};
+use crate::error::{Error, Result};
+use crate::pg::batches::Cursor;
 
 /// Rows changed in one transaction.
 const BATCH: usize = 5000;
@@ -22,6 +24,8 @@ pub struct Due {
     assignment: String,
     condition: String,
     values: Values,
+    /// Keys of rows that were found and are held.
+    spared: Vec<Texts>,
 }
 
 impl Due {
@@ -33,43 +37,85 @@ impl Due {
         format!("{}.{}", self.table.qualified, sql::identifier(&self.column.column))
     }
 
-    pub fn count(&self) -> Result<u64> {
-        let query = format!(
-            "SELECT pg_catalog.count(*)::pg_catalog.text FROM {} AS t WHERE {}",
-            self.table.qualified, self.condition
-        );
-        let rows =
-            owner::within(self.table.owner, &self.table.qualified, || owner::texts(&query, &self.values, 1))?;
-        Ok(rows.first().and_then(|row| row[0].as_ref()).and_then(|n| n.parse().ok()).unwrap_or(0))
+    fn deletes(&self) -> bool {
+        self.column.action == Action::DeleteRow
     }
 
-    /// Does one batch; returns how many rows it found and how many it changed.
-    pub fn batch(&self) -> Result<(usize, u64)> {
+    /// Persons whose rows stay; fails where the whole table is held.
+    fn held(&self) -> Result<Persons> {
+        match retention_hold::of(self.table.relid, self.deletes())? {
+            Held::Persons(persons) => Ok(persons),
+            Held::Whole(why) => Err(Error::not_in_prerequisite_state(why)),
+        }
+    }
+
+    /// Columns as texts: the row's key, and behind it what tells held persons apart.
+    fn selected(&self, held: &Persons) -> Vec<String> {
+        let key = self.table.key.iter().map(|column| &column.name);
+        key.chain(held.columns()).map(|name| format!("{}::pg_catalog.text", of("t", name))).collect()
+    }
+
+    pub fn count(&self) -> Result<u64> {
         let table = &self.table;
-        let key: Vec<String> =
-            table.key.iter().map(|column| format!("{}::pg_catalog.text", of("t", &column.name))).collect();
+        let held = self.held()?;
+        let selected = self.selected(&held);
+        let query =
+            format!("SELECT {} FROM {} AS t WHERE {}", selected.join(", "), table.qualified, self.condition);
+        let mut rows = 0;
+        owner::within(table.owner, &table.qualified, || {
+            Cursor::open(&query, &self.values.arguments())?.each(|row| {
+                let person: Vec<Option<String>> =
+                    (table.key.len()..selected.len()).map(|i| row.text(i)).collect();
+                rows += u64::from(!held.hold(&person));
+                Ok(())
+            })
+        })?;
+        Ok(rows)
+    }
+
+    /// Does one batch; returns whether it was the last and how many rows it changed.
+    pub fn batch(&mut self) -> Result<(bool, u64)> {
+        retention_hold::keep_still()?;
+        let held = self.held()?;
+        let selected = self.selected(&held);
+        let table = &self.table;
+        let mut values = self.values.clone();
+        let mut condition = self.condition.clone();
+        if !self.spared.is_empty() {
+            let spared = sql::among("t", &table.key, &self.spared, &mut values);
+            condition.push_str(&format!(" AND NOT {spared}"));
+        }
         let query = format!(
-            "SELECT {} FROM {} AS t WHERE {} LIMIT {BATCH} FOR UPDATE OF t SKIP LOCKED",
-            key.join(", "),
+            "SELECT {} FROM {} AS t WHERE {condition} LIMIT {BATCH} FOR UPDATE OF t SKIP LOCKED",
+            selected.join(", "),
             table.qualified,
-            self.condition
         );
-        redaction::without_values(|| {
+        let mut spared = Vec::new();
+        let (found, changed) = redaction::without_values(|| {
             owner::within(table.owner, &table.qualified, || {
-                let keys = owner::texts(&query, &self.values, key.len())?;
+                let rows = owner::texts(&query, &values, selected.len())?;
+                let found = rows.len();
+                let mut keys = Vec::new();
+                for mut row in rows {
+                    let person = row.split_off(table.key.len());
+                    if held.hold(&person) { spared.push(row) } else { keys.push(row) }
+                }
                 if keys.is_empty() {
-                    return Ok((0, 0));
+                    return Ok((found, 0));
                 }
                 let mut values = self.values.clone();
                 let rows = sql::among("t", &table.key, &keys, &mut values);
-                let statement = if self.column.action == Action::DeleteRow {
+                let statement = if self.deletes() {
                     format!("DELETE FROM {} AS t WHERE {rows}", table.qualified)
                 } else {
                     format!("UPDATE {} AS t SET {} WHERE {rows}", table.qualified, self.assignment)
                 };
-                Ok((keys.len(), owner::run(&statement, &values)?))
+                Ok((found, owner::run(&statement, &values)?))
             })
-        })
+        })?;
+        let last = found < BATCH || changed == 0 && spared.is_empty();
+        self.spared.extend(spared);
+        Ok((last, changed))
     }
 
     pub fn note(&self, rows: u64) -> Result<()> {
@@ -90,19 +136,27 @@ impl Due {
     }
 }
 
-/// Everything declared with a time limit, on tables without a hold.
+/// Everything declared with a time limit, on tables that the caller may change and nobody holds.
 pub fn due() -> Result<Vec<Due>> {
     storage::require()?;
     let columns = catalogue::columns()?;
     let mut found = Vec::new();
     for column in columns.iter().filter(|c| c.retention.is_some() && c.retention_from.is_some()) {
-        if held(&column.schema, &column.table)? || column.action == Action::Keep {
+        if column.action == Action::Keep {
             continue;
         }
         let relid = graph::resolve(&column.schema, &column.table)?;
         let Some(table) = table::load(&[relid], std::slice::from_ref(column))?.into_iter().next() else {
             continue;
         };
+        if !table.may_act() {
+            pgrx::notice!("{} is left alone: it belongs to role {}", table.qualified, table.owner_name);
+            continue;
+        }
+        if let Held::Whole(why) = retention_hold::of(relid, column.action == Action::DeleteRow)? {
+            pgrx::notice!("{} is left alone: {why}", table.qualified);
+            continue;
+        }
         let mut values = Values::default();
         let over =
             format!("{} OPERATOR(pg_catalog.<=) pg_catalog.now()", retained_until(column, &mut values));
@@ -113,6 +167,7 @@ pub fn due() -> Result<Vec<Due>> {
                 assignment: String::new(),
                 condition: over,
                 values,
+                spared: Vec::new(),
             });
             continue;
         }
@@ -135,24 +190,7 @@ pub fn due() -> Result<Vec<Due>> {
             replacement.expression
         );
         let assignment = format!("{} = {}", sql::identifier(&column.column), replacement.expression);
-        found.push(Due { table, column: column.clone(), assignment, condition, values });
+        found.push(Due { table, column: column.clone(), assignment, condition, values, spared: Vec::new() });
     }
     Ok(found)
-}
-
-fn held(schema: &str, table: &str) -> Result<bool> {
-    let held = security::as_extension_owner(|| {
-        spi::read_one_now::<bool>(
-            "SELECT true FROM architect.privacy_hold AS h
-              WHERE h.lifted_at IS NULL AND (h.hold_until IS NULL OR h.hold_until OPERATOR(pg_catalog.>) pg_catalog.now())
-                AND h.schema_name OPERATOR(pg_catalog.=) $1 AND h.table_name OPERATOR(pg_catalog.=) $2 LIMIT 1",
-            &[schema.into(), table.into()],
-        )
-    });
-    Ok(held == Some(true))
-}
-
-/// Whether a batch was the last.
-pub fn is_last(found: usize) -> bool {
-    found < BATCH
 }

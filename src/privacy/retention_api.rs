@@ -12,6 +12,8 @@ use pgrx::prelude::*;
 /// Returns one row for each declared column with retention and retention_from: the action (mask, or delete where the
 /// column's action is delete_row) and the number of rows past their time.
 /// Errors: 55000 what was declared is not there any more. Lock: ACCESS SHARE on the tables, which are read.
+/// Tables of others are left out with a NOTICE, as are those that a hold keeps: on the table, on one that loses rows with
+/// it, or on a person of a type whose rows the table has. In the persons' own table only the held persons' rows stay.
 /// Privilege: the rights of the tables' owners.
 #[pg_extern]
 fn retention_due() -> Result<
@@ -32,7 +34,8 @@ fn retention_due() -> Result<
 /// Arguments: dry_run, true unless told otherwise: only says what it would do. What is done is in data_deletion_log.
 /// Errors: 25001 inside a transaction block or a function. What fails for one column is a WARNING and does not stop
 /// the others.
-/// Lock: ROW EXCLUSIVE on the tables; rows locked by others are left to the next run.
+/// What retention_due leaves out is left alone; holds are looked at again in each batch.
+/// Lock: ROW EXCLUSIVE on the tables, and nobody places a hold during a batch; rows locked by others are left to the next run.
 /// Privilege: EXECUTE, and the rights of the tables' owners.
 #[pg_extern(sql = r#"
 CREATE PROCEDURE architect."retention_run"(dry_run boolean DEFAULT true) LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';
@@ -40,8 +43,8 @@ CREATE PROCEDURE architect."retention_run"(dry_run boolean DEFAULT true) LANGUAG
 fn retention_run(fcinfo: pg_sys::FunctionCallInfo) -> Result<(), ErrorReport> {
     let procedure = Procedure::begin(fcinfo, "retention_run()")?;
     let dry_run = Procedure::argument::<bool>(fcinfo, 0).unwrap_or(true);
-    let all = procedure.transaction(|| security::with_safe_search_path(retention::due))?;
-    for due in &all {
+    let mut all = procedure.transaction(|| security::with_safe_search_path(retention::due))?;
+    for due in &mut all {
         let outcome = if dry_run {
             procedure.transaction(|| security::with_safe_search_path(|| due.count()))
         } else {
@@ -68,20 +71,20 @@ fn retention_run(fcinfo: pg_sys::FunctionCallInfo) -> Result<(), ErrorReport> {
     Ok(())
 }
 
-fn run(procedure: &Procedure, due: &retention::Due) -> crate::error::Result<u64> {
+fn run(procedure: &Procedure, due: &mut retention::Due) -> crate::error::Result<u64> {
     let mut total = 0;
     loop {
-        let (found, changed) = procedure.transaction(|| {
+        let (last, changed) = procedure.transaction(|| {
             security::with_safe_search_path(|| {
-                let (found, changed) = due.batch()?;
+                let (last, changed) = due.batch()?;
                 if changed > 0 {
                     due.note(changed)?;
                 }
-                Ok((found, changed))
+                Ok((last, changed))
             })
         })?;
         total += changed;
-        if retention::is_last(found) || changed == 0 {
+        if last {
             return Ok(total);
         }
     }

@@ -212,6 +212,43 @@ SELECT object_name, action, rows_affected FROM architect.erase_subject('mallory'
     expected_plan => (SELECT plan_hash FROM architect.plan_erasure('mallory', '999') LIMIT 1));
 SELECT status FROM architect.privacy_requests() WHERE request_id = :request;
 
+\echo retention heeds holds and needs the rights of the owner
+CREATE SCHEMA kept;
+CREATE TABLE kept.cust (id int PRIMARY KEY, email text, left_on date);
+CREATE TABLE kept.file (id int PRIMARY KEY, cust_id int REFERENCES kept.cust, note text, made date);
+CREATE TABLE kept.login (id int PRIMARY KEY, ip text, at date);
+CREATE TABLE kept.session (id int PRIMARY KEY, login_id int REFERENCES kept.login ON DELETE CASCADE);
+INSERT INTO kept.cust SELECT i, 'p' || i || '@example.org', '2000-01-01' FROM generate_series(1, 3) AS i;
+INSERT INTO kept.file VALUES (1, 1, 'n', '2000-01-01');
+INSERT INTO kept.login VALUES (1, '::1', '2000-01-01');
+INSERT INTO kept.session VALUES (1, 1);
+SELECT action FROM architect.declare_subject('cust', 'kept.cust');
+SELECT action FROM architect.declare_column('kept.cust', 'email', 'email', action => 'null', retention => '1 year', retention_from => 'left_on');
+SELECT action FROM architect.declare_column('kept.file', 'note', 'name', action => 'null', retention => '1 year', retention_from => 'made');
+SELECT action FROM architect.declare_column('kept.login', 'ip', 'ip_address', action => 'delete_row', retention => '1 year', retention_from => 'at');
+-- Numbers that do not depend on other tests.
+ALTER TABLE architect.privacy_hold ALTER hold_id RESTART WITH 7001;
+SELECT architect.place_hold('litigation', 'cust', '2') AS hold, architect.place_hold('inquiry', table_name => 'kept.session') AS table_hold \gset
+SET client_min_messages = notice;
+SET ROLE regress_operator;
+CALL architect.retention_run(dry_run => false);
+RESET ROLE;
+SELECT count(*) FROM kept.cust WHERE email IS NULL;
+SELECT * FROM architect.retention_due();
+CALL architect.retention_run(dry_run => false);
+SELECT id, email FROM kept.cust ORDER BY id;
+SELECT (SELECT count(*) FROM kept.file WHERE note IS NOT NULL) AS notes, (SELECT count(*) FROM kept.session) AS sessions;
+SELECT architect.lift_hold(:hold), architect.lift_hold(:table_hold);
+CALL architect.retention_run(dry_run => false);
+SELECT (SELECT count(*) FROM kept.cust WHERE email IS NOT NULL) AS emails, (SELECT count(*) FROM kept.file WHERE note IS NOT NULL) AS notes,
+       (SELECT count(*) FROM kept.session) AS sessions;
+SET client_min_messages = warning;
+SELECT action FROM architect.undeclare_column('kept.cust', 'email');
+SELECT action FROM architect.undeclare_column('kept.file', 'note');
+SELECT action FROM architect.undeclare_column('kept.login', 'ip');
+SELECT action FROM architect.undeclare_subject('cust');
+DROP SCHEMA kept CASCADE;
+
 SELECT count(*) > 0 AS revoked FROM architect.revoke_access('regress_operator');
 SELECT action FROM architect.undeclare_subject('mallory');
 SELECT action FROM architect.undeclare_subject('q''";');
