@@ -581,14 +581,15 @@ COMMENT ON ROUTINE architect.erase_subject IS
 'Erases a person: everywhere the graph leads to, and in the audit log, in this one transaction.
 
 Arguments: subject_type and key as for plan_erasure; request_id, the request this answers (null: a new one);
-expected_plan, the plan_hash that was approved: when the plan is another by now, nothing happens; dry_run, true
+expected_plan, the plan_hash that was approved: when the plan is another by now, nothing happens (null: the
+plan as it is now, unless the request has an approved one); dry_run, true
 unless told otherwise; allow_scans as for plan_erasure.
 Rows that refer go before what they refer to. Rows that another person owns too are masked. Rows that must be
 retained, or that others refer to, stay with their values masked, and are reported. Nothing of what goes is
 recorded again by the audit trigger. A second run finds nothing to do and changes nothing.
 Each statement runs as the owner of its table in a restricted context; messages of failing statements are withheld.
 Returns the plan''s rows with the number of rows affected, what was taken out of logs, and the request''s number.
-Errors: 22023 no expected_plan; 55000 the plan has changed, or something stands in the way; 42501 four eyes.
+Errors: 55000 the plan has changed, or something stands in the way; 42501 four eyes.
 Lock: ROW EXCLUSIVE on the tables, and the person''s rows. Privilege: the rights of the tables'' owners.';
 COMMENT ON ROUTINE architect.erasure_certificate IS
 'What was done about an erasure, without personal data: steps and counts from the deletion log, what is retained and
@@ -1033,6 +1034,8 @@ COMMENT ON ROUTINE architect.retention_due IS
 Returns one row for each declared column with retention and retention_from: the action (mask, or delete where the
 column''s action is delete_row) and the number of rows past their time.
 Errors: 55000 what was declared is not there any more. Lock: ACCESS SHARE on the tables, which are read.
+Tables of others are left out with a NOTICE, as are those that a hold keeps: on the table, on one that loses rows with
+it, or on a person of a type whose rows the table has. In the persons'' own table only the held persons'' rows stay.
 Privilege: the rights of the tables'' owners.';
 COMMENT ON ROUTINE architect.retention_run IS
 'Masks or deletes what need not be retained any more, in batches that commit; to be called by a scheduler.
@@ -1040,7 +1043,8 @@ COMMENT ON ROUTINE architect.retention_run IS
 Arguments: dry_run, true unless told otherwise: only says what it would do. What is done is in data_deletion_log.
 Errors: 25001 inside a transaction block or a function. What fails for one column is a WARNING and does not stop
 the others.
-Lock: ROW EXCLUSIVE on the tables; rows locked by others are left to the next run.
+What retention_due leaves out is left alone; holds are looked at again in each batch.
+Lock: ROW EXCLUSIVE on the tables, and nobody places a hold during a batch; rows locked by others are left to the next run.
 Privilege: EXECUTE, and the rights of the tables'' owners.';
 COMMENT ON ROUTINE architect.retry_dead_letter IS
 'Hands dead letters out again.
