@@ -179,6 +179,26 @@ pub fn is_backend(pid: i32) -> bool {
     unsafe { !pg_sys::BackendPidGetProc(pid).is_null() }
 }
 
+/// Whether the caller is evaluated by the statement the client sent, not by one within a function or DO.
+pub fn is_in_outermost_query() -> bool {
+    // SAFETY: reads the active portal and walks up the memory contexts; both outlive this call.
+    unsafe {
+        let portal = pg_sys::ActivePortal;
+        if portal.is_null() || (*portal).queryDesc.is_null() {
+            return false;
+        }
+        let state = (*(*portal).queryDesc).estate;
+        if state.is_null() {
+            return false;
+        }
+        let mut context = pg_sys::CurrentMemoryContext;
+        while !context.is_null() && context != (*state).es_query_cxt {
+            context = (*context).parent;
+        }
+        !context.is_null()
+    }
+}
+
 /// Whether the statement is part of a transaction that goes on after it.
 pub fn is_in_transaction_block() -> bool {
     // SAFETY: reads backend-local state.

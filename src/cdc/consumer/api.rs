@@ -5,10 +5,10 @@ use super::documents::{Documents, Envelope, Shape};
 use super::poll::Request;
 use super::registry::{self, Start, Wanted};
 use super::rows::Rows;
-use super::{ack, dead_letter, retention, state};
+use super::{ack, dead_letter, permission, retention, state};
 use crate::error::{self, Error};
 use crate::pg::result_set::ResultSet;
-use crate::pg::security;
+use crate::pg::{security, session};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -24,7 +24,9 @@ use pgrx::prelude::*;
 /// how far it may fall behind before run_maintenance() stops keeping the feed for it (null: without end).
 /// Returns one row: created, exists or changed. A consumer that is there keeps its position.
 /// Errors: 55000 a table is not captured; 42710 it exists and wants other tables, topics or operations;
-/// 22023 invalid value. Lock: none on tables. Privilege: EXECUTE; who may poll reads what is captured.
+/// 22023 invalid value; 42501 no right to read the tables. Lock: none on tables. Privilege: EXECUTE, and SELECT
+/// on the tables, or on architect.change_log where tables is null. The consumer belongs to the current role:
+/// its members, and those of the extension's owner, may use it.
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
 fn create_consumer(
@@ -94,7 +96,7 @@ fn put(result: &mut ResultSet, (name, action, detail): &registry::Report) {
 /// Drops a consumer with its batches and dead letters. The feed is no longer kept for it.
 ///
 /// Returns one row: dropped. Errors: 42704 no such consumer. Lock: waits for polls of it under way.
-/// Privilege: EXECUTE.
+/// Privilege: EXECUTE, as a member of the role it belongs to; else 42501.
 #[pg_extern]
 fn drop_consumer(
     consumer: &str,
@@ -110,7 +112,7 @@ fn drop_consumer(
 ///
 /// Arguments: consumer; start, 'now', 'beginning' or 'snapshot', as for create_consumer.
 /// Returns one row: reset. Errors: 42704 no such consumer; 22023 invalid start. Lock: waits for polls of it
-/// under way. Privilege: EXECUTE.
+/// under way. Privilege: EXECUTE, as a member of the role it belongs to; else 42501.
 #[pg_extern]
 fn reset_consumer(
     consumer: &str,
@@ -135,7 +137,8 @@ fn reset_consumer(
 /// What this does is undone by a rollback: then the batch comes again. Until the transaction ends other
 /// workers' polls wait, so with several workers let it be a transaction of its own.
 /// Errors: 42704 no such consumer; 55000 the consumer is lost or belongs to another cluster: call
-/// reset_consumer; 22023 invalid max or wait. Privilege: EXECUTE.
+/// reset_consumer; 22023 invalid max or wait. Privilege: EXECUTE, as a member of the role the consumer
+/// belongs to; else 42501.
 #[pg_extern(sql = false)]
 fn poll_changes(
     consumer: &str,
@@ -145,6 +148,7 @@ fn poll_changes(
     call: pg_sys::FunctionCallInfo,
 ) -> Result<(), ErrorReport> {
     let request = request(consumer, max, wait, worker)?;
+    permission::check(consumer)?;
     let mut rows = Rows::new(ResultSet::begin(call)?);
     security::as_extension_owner(|| super::poll::poll(&request, &mut rows))?;
     Ok(())
@@ -165,6 +169,7 @@ fn poll_changes_json(
     call: pg_sys::FunctionCallInfo,
 ) -> Result<(), ErrorReport> {
     let request = request(consumer, max, wait, worker)?;
+    permission::check(consumer)?;
     let mut documents = Documents::new(ResultSet::begin(call)?, Shape::Native);
     security::as_extension_owner(|| super::poll::poll(&request, &mut documents))?;
     Ok(())
@@ -185,6 +190,7 @@ fn poll_changes_envelope(
     call: pg_sys::FunctionCallInfo,
 ) -> Result<(), ErrorReport> {
     let request = request(consumer, max, wait, worker)?;
+    permission::check(consumer)?;
     let mut documents = Documents::new(ResultSet::begin(call)?, Shape::Envelope(Envelope::new()));
     security::as_extension_owner(|| super::poll::poll(&request, &mut documents))?;
     Ok(())
@@ -195,7 +201,7 @@ fn poll_changes_envelope(
 /// Arguments: consumer, or null for all.
 /// Returns one row each: consumer_name, position, attempts, reason, dead_at, is_retried (it has been given
 /// back and waits to be handed out), operation, schema_name, table_name, row_key and image as the feed
-/// keeps them. Privilege: EXECUTE; it shows what is captured.
+/// keeps them. Privilege: EXECUTE; of consumers that belong to a role the caller is a member of.
 #[pg_extern(volatile)]
 fn dead_letters(
     consumer: default!(Option<&str>, "NULL"),
@@ -218,9 +224,11 @@ fn dead_letters(
     >,
     ErrorReport,
 > {
+    let usable = permission::usable()?;
     let letters = security::as_extension_owner(|| {
         if state::exists() { dead_letter::list(consumer) } else { Ok(Vec::new()) }
     })?;
+    let letters: Vec<_> = letters.into_iter().filter(|letter| usable.contains(&letter.0)).collect();
     Ok(TableIterator::new(letters))
 }
 
@@ -245,12 +253,15 @@ fn request<'a>(
 /// database, it makes for exactly once.
 /// Returns how many events were acknowledged; 0 where they had been already.
 /// Errors: 42704 no such consumer; 22023 the position was not handed out; 55000 lost, or of another
-/// cluster. Lock: the batch's row. Privilege: EXECUTE.
+/// cluster. Lock: the batch's row. Privilege: EXECUTE, as a member of the role the consumer belongs to;
+/// else 42501.
 #[pg_extern]
 fn ack_changes(consumer: &str, position: i64) -> Result<i64, ErrorReport> {
+    permission::check(consumer)?;
+    let ends_soon = session::is_in_outermost_query();
     let work = || {
         let done = ack::acknowledge(consumer, position)?;
-        if done > 0 {
+        if done > 0 && ends_soon {
             retention::tidy_beside();
         }
         Ok::<_, Error>(done)
@@ -265,7 +276,7 @@ fn ack_changes(consumer: &str, position: i64) -> Result<i64, ErrorReport> {
 /// key leave the batch with it, so that they stay behind it: poll again for what is left.
 /// Returns one row for each event that left the batch: position, outcome (retry, held, dead_letter); none
 /// where it is in no batch any more.
-/// Errors: as for ack_changes. Privilege: EXECUTE.
+/// Errors, privilege: as for ack_changes.
 #[pg_extern]
 fn nack_changes(
     consumer: &str,
@@ -274,6 +285,7 @@ fn nack_changes(
     delay: default!(Interval, "'1 second'"),
 ) -> Result<TableIterator<'static, (name!(position, i64), name!(outcome, String))>, ErrorReport> {
     let delay = microseconds("delay", Some(delay))?.unwrap_or_default();
+    permission::check(consumer)?;
     let refused = security::as_extension_owner(|| ack::refuse(consumer, position, reason, delay))?;
     Ok(TableIterator::new(refused.into_iter().map(|event| (event.position, event.outcome.to_owned()))))
 }
@@ -281,9 +293,11 @@ fn nack_changes(
 /// Hands dead letters out again.
 ///
 /// Arguments: consumer; position, of one of them, or null for all.
-/// Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE.
+/// Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE, as a member of the role the consumer
+/// belongs to; else 42501.
 #[pg_extern]
 fn retry_dead_letter(consumer: &str, position: default!(Option<i64>, "NULL")) -> Result<i64, ErrorReport> {
+    permission::check(consumer)?;
     let work = || dead_letter::retry(&state::Consumer::find(consumer)?, position);
     Ok(security::as_extension_owner(work)?)
 }
@@ -291,9 +305,11 @@ fn retry_dead_letter(consumer: &str, position: default!(Option<i64>, "NULL")) ->
 /// Lets dead letters go for good.
 ///
 /// Arguments: consumer; position, of one of them, or null for all that are not being retried.
-/// Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE.
+/// Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE, as a member of the role the consumer
+/// belongs to; else 42501.
 #[pg_extern]
 fn discard_dead_letter(consumer: &str, position: default!(Option<i64>, "NULL")) -> Result<i64, ErrorReport> {
+    permission::check(consumer)?;
     let work = || dead_letter::discard(&state::Consumer::find(consumer)?, position);
     Ok(security::as_extension_owner(work)?)
 }

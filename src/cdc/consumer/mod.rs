@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `api.rs` | the SQL functions |
+//! | `permission.rs` | who may use a consumer |
 //! | `registry.rs` | making, changing, resetting and dropping consumers |
 //! | `poll.rs` | handing out batches |
 //! | `compose.rs` | pure: what goes into a batch |
@@ -34,6 +35,7 @@ mod horizon;
 mod keys;
 mod lag;
 pub mod maintain;
+mod permission;
 mod poll;
 mod registry;
 mod relations;

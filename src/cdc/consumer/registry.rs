@@ -2,7 +2,7 @@
 
 use super::filter::Filter;
 use super::state::Consumer;
-use super::{horizon, poll, snapshot, storage};
+use super::{horizon, permission, poll, snapshot, storage};
 use crate::capture::policy::Kind;
 use crate::error::{Error, Result};
 use crate::pg::{lookup, security, session, spi};
@@ -51,12 +51,16 @@ pub fn create(wanted: &Wanted, start: Start) -> Result<Report> {
     }
     .checked()?;
     storage::ensure()?;
+    match security::as_extension_owner(|| Consumer::find(&wanted.name)) {
+        Ok(existing) => permission::check_found(&existing)?,
+        Err(_) => permission::check_tables(wanted.tables.as_deref())?,
+    }
+    let by = security::role_name(security::current_role());
     security::as_extension_owner(|| {
         poll::keep_the_feed();
         if let Ok(existing) = Consumer::find(&wanted.name) {
             return change(&existing, wanted, &filter);
         }
-        let by = security::role_name(security::session_role());
         let id = spi::run_one::<i32>(
             "INSERT INTO architect.cdc_consumer (name, state, claimed, system_identifier, database_oid, operations,
                  visibility_timeout, created_by)
@@ -177,6 +181,7 @@ fn start_at(id: i32, filter: &Filter, start: Start) -> Result<String> {
 }
 
 pub fn reset(name: &str, start: Start) -> Result<Report> {
+    permission::check(name)?;
     security::as_extension_owner(|| {
         poll::keep_the_feed();
         let consumer = poll::take_turn(Consumer::find(name)?.id).and_then(|()| Consumer::find(name))?;
@@ -187,6 +192,7 @@ pub fn reset(name: &str, start: Start) -> Result<Report> {
 }
 
 pub fn drop(name: &str) -> Result<Report> {
+    permission::check(name)?;
     security::as_extension_owner(|| {
         let consumer = Consumer::find(name)?;
         poll::take_turn(consumer.id)?;

@@ -23,6 +23,8 @@ pub struct Consumer {
     pub max_lag_bytes: Option<i64>,
     pub max_lag_time: Option<i64>,
     pub snapshot: Option<Snapshot>,
+    /// The role it belongs to.
+    pub created_by: String,
 }
 
 /// How far the rows that were there at the start have been given out.
@@ -155,6 +157,7 @@ impl Consumer {
             max_lag_bytes: row.value(12).as_i64(),
             max_lag_time: row.value(13).as_i64(),
             snapshot,
+            created_by: row.get(20).unwrap_or_default(),
         }
     }
 

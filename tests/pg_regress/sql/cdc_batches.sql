@@ -76,5 +76,61 @@ ROLLBACK PREPARED 'cdc_batches';
 CALL architect.run_maintenance();
 SELECT state FROM architect.consumer_lag() WHERE consumer_name = 'near';
 
+-- A consumer is its maker's: others neither read its events nor decide what becomes of them.
+CREATE ROLE batches_maker;
+CREATE ROLE batches_other;
+GRANT USAGE ON SCHEMA architect TO batches_maker, batches_other;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA architect TO batches_maker, batches_other;
+GRANT SELECT ON t TO batches_maker;
+SET ROLE batches_maker;
+SELECT action FROM architect.create_consumer('mine', tables => '{t}');
+SELECT architect.create_consumer('odd rows', tables => '{t,odd}');
+SELECT architect.create_consumer('all');
+RESET ROLE;
+INSERT INTO t VALUES (50, 0);
+SET ROLE batches_other;
+SELECT architect.poll_changes('mine');
+SELECT architect.poll_changes_json('mine');
+SELECT architect.poll_changes_envelope('mine');
+SELECT architect.ack_changes('mine', 1);
+SELECT architect.nack_changes('mine', 1);
+SELECT architect.retry_dead_letter('mine');
+SELECT architect.discard_dead_letter('mine');
+SELECT architect.reset_consumer('mine', 'now');
+SELECT architect.drop_consumer('mine');
+SELECT architect.create_consumer('mine', tables => '{t}', max_attempts => 1);
+RESET ROLE;
+GRANT batches_maker TO batches_other;
+SET ROLE batches_other;
+SELECT position AS p, operation, row_key FROM architect.poll_changes('mine') \gset
+SELECT outcome FROM architect.nack_changes('mine', :p, 'no', '0');
+SELECT architect.ack_changes('mine', (SELECT max(position) FROM architect.poll_changes('mine')));
+RESET ROLE;
+SELECT action FROM architect.drop_consumer('mine');
+DROP OWNED BY batches_maker, batches_other;
+DROP ROLE batches_maker, batches_other;
+
+-- Within DO the transaction goes on after the acknowledgement: no table of the feed stays locked.
+SELECT action FROM architect.drop_consumer('near');
+SELECT architect.set_cdc_retention(segment_age => '0') IS NOT NULL AS changed;
+SELECT max(position) AS p FROM architect.poll_changes('c', 1000) \gset
+CALL architect.run_maintenance();
+-- A session looks after the feed at most once a second: new ones.
+\c -
+SET client_min_messages = warning;
+SELECT set_config('batches.p', :'p', false) IS NOT NULL AS set;
+DO $$
+BEGIN
+    PERFORM architect.ack_changes('c', current_setting('batches.p')::bigint);
+    RAISE WARNING '% tables of the feed locked', (SELECT count(*) FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+        WHERE l.pid = pg_backend_pid() AND l.mode = 'AccessExclusiveLock' AND c.relname LIKE 'change_entry%');
+END $$;
+-- The statement itself may tidy.
+INSERT INTO t VALUES (60, 0);
+SELECT position AS last FROM architect.poll_changes('c') \gset
+\c -
+SELECT architect.ack_changes('c', :last);
+SELECT count(*) AS read_and_gone FROM architect.change_log WHERE position <= :p;
+
 \c :old_database
 DROP DATABASE regress_architect_batches;
