@@ -50,7 +50,8 @@ batch are done. From any session. In the transaction that holds what the events 
 database, it makes for exactly once.
 Returns how many events were acknowledged; 0 where they had been already.
 Errors: 42704 no such consumer; 22023 the position was not handed out; 55000 lost, or of another
-cluster. Lock: the batch''s row. Privilege: EXECUTE.';
+cluster. Lock: the batch''s row. Privilege: EXECUTE, as a member of the role the consumer belongs to;
+else 42501.';
 COMMENT ON ROUTINE architect.add_standard_columns IS
 'Adds the usual columns to a table where they are missing, and keeps them: created_at, updated_at
 (timestamptz), created_by, updated_by (text: architect.actor, else the session''s role) and version
@@ -280,7 +281,9 @@ many of them an event becomes a dead letter (null: never); max_lag_events, max_l
 how far it may fall behind before run_maintenance() stops keeping the feed for it (null: without end).
 Returns one row: created, exists or changed. A consumer that is there keeps its position.
 Errors: 55000 a table is not captured; 42710 it exists and wants other tables, topics or operations;
-22023 invalid value. Lock: none on tables. Privilege: EXECUTE; who may poll reads what is captured.';
+22023 invalid value; 42501 no right to read the tables. Lock: none on tables. Privilege: EXECUTE, and SELECT
+on the tables, or on architect.change_log where tables is null. The consumer belongs to the current role:
+its members, and those of the extension''s owner, may use it.';
 COMMENT ON ROUTINE architect.create_monthly_partitions IS
 'Makes a table''s monthly partitions: the current month''s, those of the coming months and, if asked for,
 of past ones. Safe to call again at any time: what is there stays as it is.
@@ -333,7 +336,7 @@ COMMENT ON ROUTINE architect.dead_letters IS
 Arguments: consumer, or null for all.
 Returns one row each: consumer_name, position, attempts, reason, dead_at, is_retried (it has been given
 back and waits to be handed out), operation, schema_name, table_name, row_key and image as the feed
-keeps them. Privilege: EXECUTE; it shows what is captured.';
+keeps them. Privilege: EXECUTE; of consumers that belong to a role the caller is a member of.';
 COMMENT ON ROUTINE architect.declare_column IS
 'Says what a column, or a path within a json column, holds of persons, and what happens to it.
 
@@ -435,7 +438,8 @@ COMMENT ON ROUTINE architect.discard_dead_letter IS
 'Lets dead letters go for good.
 
 Arguments: consumer; position, of one of them, or null for all that are not being retried.
-Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE.';
+Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE, as a member of the role the consumer
+belongs to; else 42501.';
 COMMENT ON ROUTINE architect.discover_pii IS
 'Finds columns, and paths within json columns, that hold personal data.
 
@@ -465,7 +469,7 @@ COMMENT ON ROUTINE architect.drop_consumer IS
 'Drops a consumer with its batches and dead letters. The feed is no longer kept for it.
 
 Returns one row: dropped. Errors: 42704 no such consumer. Lock: waits for polls of it under way.
-Privilege: EXECUTE.';
+Privilege: EXECUTE, as a member of the role it belongs to; else 42501.';
 COMMENT ON ROUTINE architect.emit_event IS
 'Puts an event of the application''s own into the change feed, as part of the transaction: consumers get
 it if and only if the transaction commits, in order with other events of the same key.
@@ -829,7 +833,7 @@ out again. After the consumer''s max_attempts it becomes a dead letter instead. 
 key leave the batch with it, so that they stay behind it: poll again for what is left.
 Returns one row for each event that left the batch: position, outcome (retry, held, dead_letter); none
 where it is in no batch any more.
-Errors: as for ack_changes. Privilege: EXECUTE.';
+Errors, privilege: as for ack_changes.';
 COMMENT ON ROUTINE architect.note_ddl IS
 'Event trigger function behind architect_ddl: records new tables of audited and captured schemas,
 completes new partitions, follows renames. What fails is a warning, never an error of the command.';
@@ -923,7 +927,8 @@ context, recorded_at, topic and headers (of emit_event(), whose payload is new_v
 What this does is undone by a rollback: then the batch comes again. Until the transaction ends other
 workers'' polls wait, so with several workers let it be a transaction of its own.
 Errors: 42704 no such consumer; 55000 the consumer is lost or belongs to another cluster: call
-reset_consumer; 22023 invalid max or wait. Privilege: EXECUTE.';
+reset_consumer; 22023 invalid max or wait. Privilege: EXECUTE, as a member of the role the consumer
+belongs to; else 42501.';
 COMMENT ON ROUTINE architect.poll_changes_envelope IS
 'The same as poll_changes, each event in the envelope Debezium uses, for sinks that know it.
 
@@ -1014,7 +1019,7 @@ was restored elsewhere. Dead letters stay.
 
 Arguments: consumer; start, ''now'', ''beginning'' or ''snapshot'', as for create_consumer.
 Returns one row: reset. Errors: 42704 no such consumer; 22023 invalid start. Lock: waits for polls of it
-under way. Privilege: EXECUTE.';
+under way. Privilege: EXECUTE, as a member of the role it belongs to; else 42501.';
 COMMENT ON ROUTINE architect.retain_partitions IS
 'Retires a table''s partitions that are past keeping, whether it is managed or not.
 
@@ -1050,7 +1055,8 @@ COMMENT ON ROUTINE architect.retry_dead_letter IS
 'Hands dead letters out again.
 
 Arguments: consumer; position, of one of them, or null for all.
-Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE.';
+Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE, as a member of the role the consumer
+belongs to; else 42501.';
 COMMENT ON ROUTINE architect.revert_changes IS
 'Undoes recorded changes: of one transaction, of one correlation id, or of one table since a time.
 
