@@ -120,6 +120,9 @@ impl Subject<'_> {
             self.look_at_triggers(partition, Some(partition));
         }
         self.look_at_key(relid, &partitions)?;
+        if self.kind == Kind::Feed {
+            self.look_at_order(relid, &partitions)?;
+        }
         self.look_at_columns(relid);
         self.look_at_storage(relid)?;
         self.look_at_children(relid)
@@ -177,7 +180,7 @@ impl Subject<'_> {
     fn look_at_key(&mut self, relid: pg_sys::Oid, partitions: &[pg_sys::Oid]) -> Result<()> {
         let keyless = |relid| {
             Table::open(relid, pg_sys::AccessShareLock as i32)
-                .is_some_and(|table| table.key_columns().is_empty())
+                .is_some_and(|table| self.kind.key_columns(&table).is_empty())
         };
         // A partition may have a key its table has not; rows are recorded with it.
         let leaf_keyless: Vec<pg_sys::Oid> = partitions.iter().copied().filter(|&oid| keyless(oid)).collect();
@@ -208,6 +211,58 @@ impl Subject<'_> {
             detail.into(),
             Some(format!("ALTER TABLE {} ADD PRIMARY KEY (...)", self.table)),
         );
+        Ok(())
+    }
+
+    /// What makes the order of a row's events another than that of its changes.
+    fn look_at_order(&mut self, relid: pg_sys::Oid, partitions: &[pg_sys::Oid]) -> Result<()> {
+        let deferrable = spi::read_now(
+            "SELECT x.indexrelid FROM pg_catalog.pg_index AS x
+              WHERE x.indrelid OPERATOR(pg_catalog.=) $1 AND x.indisunique AND NOT x.indimmediate
+                AND CASE WHEN $2::pg_catalog.text[] IS NULL THEN x.indisprimary
+                    ELSE NOT EXISTS (SELECT FROM pg_catalog.unnest((x.indkey::pg_catalog.int2[])[0 : x.indnkeyatts - 1]) AS k(attnum)
+                                       LEFT JOIN pg_catalog.pg_attribute AS a
+                                         ON a.attrelid OPERATOR(pg_catalog.=) x.indrelid AND a.attnum OPERATOR(pg_catalog.=) k.attnum
+                                      WHERE a.attname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ($2) IS NOT TRUE) END",
+            &[relid.into(), self.policy.key.as_ref().map(|key| key.names.clone()).into()],
+            |row| row.get::<pg_sys::Oid>(1),
+        )?;
+        // A replica identity's index stands in for the primary key.
+        let replaced = self.policy.key.is_none()
+            && Table::open(relid, pg_sys::AccessShareLock as i32)
+                .is_some_and(|table| !self.kind.key_columns(&table).is_empty());
+        for index in deferrable.into_iter().flatten().filter(|_| !replaced) {
+            let name = lookup::relation_name(index).unwrap_or_default();
+            let detail = format!(
+                "Key {name} is deferrable: two rows may have it for a while, and their events are in no order."
+            );
+            self.add(WARNING, None, "key_deferrable", detail, None);
+        }
+        let before = spi::read_now(
+            "SELECT t.tgrelid, t.tgname::pg_catalog.text FROM pg_catalog.pg_trigger AS t
+              WHERE t.tgrelid OPERATOR(pg_catalog.=) ANY ($1) AND NOT t.tgisinternal AND NOT t.tginitdeferred
+                AND t.tgenabled OPERATOR(pg_catalog.<>) 'D'
+                AND t.tgtype OPERATOR(pg_catalog.&) 67::pg_catalog.int2 OPERATOR(pg_catalog.=) 1
+                AND t.tgname::pg_catalog.text COLLATE \"C\" OPERATOR(pg_catalog.<) '00_architect_'
+              ORDER BY 1, 2",
+            &[partitions.iter().copied().chain([relid]).collect::<Vec<_>>().into()],
+            |row| Ok((row.get::<pg_sys::Oid>(1)?, row.get::<String>(2)?)),
+        )?;
+        for (table, name) in before {
+            let name = name.unwrap_or_default();
+            let detail = format!(
+                "Trigger {name} comes before the capture: what it changes is captured before what fired it."
+            );
+            let on = table.and_then(lookup::qualified_name).unwrap_or_default();
+            let fix = format!("ALTER TRIGGER {} ON {on} RENAME TO ...", pgrx::spi::quote_identifier(&name));
+            self.add(
+                WARNING,
+                table.filter(|&table| table != relid),
+                "trigger_before_capture",
+                detail,
+                Some(fix),
+            );
+        }
         Ok(())
     }
 

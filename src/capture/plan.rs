@@ -130,7 +130,7 @@ impl Part {
 }
 
 /// Positions of the columns that identify a row: those the policy names, while all are there, else the
-/// primary key or replica identity.
+/// primary key or replica identity; for the feed, whose order they decide, none that is deferrable.
 pub fn key_columns(
     policy: &Policy,
     table: &Table,
@@ -146,7 +146,7 @@ pub fn key_columns(
         };
         key.names.iter().enumerate().map(place).collect::<Option<Vec<usize>>>()
     });
-    named.unwrap_or_else(|| table.key_columns())
+    named.unwrap_or_else(|| policy.kind.key_columns(table))
 }
 
 impl Feed {

@@ -16,6 +16,14 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Kind; 2] = [Kind::Audit, Kind::Feed];
 
+    /// The columns that identify a row unless a policy names some. They decide the order of the feed.
+    pub fn key_columns(self, table: &Table) -> Vec<usize> {
+        match self {
+            Kind::Audit => table.key_columns(),
+            Kind::Feed => table.immediate_key_columns(),
+        }
+    }
+
     /// The table its policies are in.
     pub fn policies(self) -> &'static str {
         match self {
@@ -137,6 +145,7 @@ impl Mask {
 /// How a table is recorded: a row of audit_table or cdc_table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
+    pub kind: Kind,
     pub table_id: i32,
     pub relid: pg_sys::Oid,
     pub schema_name: String,
@@ -237,6 +246,7 @@ impl Policy {
         let text = |i| row.get::<String>(i).unwrap_or_default();
         let (audit, feed) = (kind == Kind::Audit, kind == Kind::Feed);
         Self {
+            kind,
             table_id: row.get(column::TABLE_ID).unwrap_or_default(),
             relid: row.get(column::RELID).unwrap_or(pg_sys::InvalidOid),
             schema_name: text(column::SCHEMA_NAME),

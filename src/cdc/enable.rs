@@ -121,7 +121,7 @@ fn key_of(relid: pg_sys::Oid) -> Vec<String> {
     Table::open(relid, pg_sys::AccessShareLock as i32)
         .map(|table| {
             let attributes = table.attributes();
-            table.key_columns().into_iter().map(|i| attributes[i].name.clone()).collect()
+            table.immediate_key_columns().into_iter().map(|i| attributes[i].name.clone()).collect()
         })
         .unwrap_or_default()
 }

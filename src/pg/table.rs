@@ -79,8 +79,24 @@ impl Table {
     /// Positions, from zero, of the columns that identify a row: the primary key, else the replica
     /// identity; empty without either.
     pub fn key_columns(&self) -> Vec<usize> {
-        let index = self.primary_key().unwrap_or_else(|| {
-            // SAFETY: the relation is open; its index list, loaded just now, sets rd_replidindex.
+        self.columns_of_key(self.primary_key())
+    }
+
+    /// The same without a deferrable primary key: two rows may have the same one for a while, so that who
+    /// changes one of them need not wait for the other.
+    pub fn immediate_key_columns(&self) -> Vec<usize> {
+        let immediate = |oid: &pg_sys::Oid| {
+            Table::open(*oid, pg_sys::AccessShareLock as i32)
+                // SAFETY: rd_index of an open index.
+                .is_some_and(|index| unsafe { (*(*index.relation).rd_index).indimmediate })
+        };
+        self.columns_of_key(self.primary_key().filter(immediate))
+    }
+
+    fn columns_of_key(&self, primary: Option<pg_sys::Oid>) -> Vec<usize> {
+        let index = primary.unwrap_or_else(|| {
+            // SAFETY: the relation is open; its index list, loaded just now, sets rd_replidindex, to an
+            // index that is not deferrable.
             unsafe { (*self.relation).rd_replidindex }
         });
         if index == pg_sys::InvalidOid {

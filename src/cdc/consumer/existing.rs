@@ -116,7 +116,7 @@ impl Table {
     fn has_unique_key(&self) -> Result<bool> {
         let found = spi::read_one_now::<bool>(
             "SELECT true FROM pg_catalog.pg_index AS x
-              WHERE x.indrelid = $1 AND x.indisunique AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL
+              WHERE x.indrelid = $1 AND x.indisunique AND x.indimmediate AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL
                 AND (SELECT pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attname)
                        FROM pg_catalog.pg_attribute AS a
                       WHERE a.attrelid = x.indrelid

@@ -63,4 +63,33 @@ UPDATE addr SET is_default = true;
 SELECT * FROM replayed();
 
 SELECT * FROM architect.disable_cdc('addr');
+
+-- A trigger that comes before the capture puts its own changes first: said of tables and of partitions.
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TABLE early (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE early_1 PARTITION OF early FOR VALUES FROM (0) TO (9);
+SELECT * FROM architect.enable_cdc('early');
+CREATE TRIGGER "00 a""b" AFTER INSERT ON early_1 FOR EACH ROW EXECUTE FUNCTION nothing();
+CREATE TRIGGER "00 before" BEFORE INSERT ON early_1 FOR EACH ROW EXECUTE FUNCTION nothing();
+CREATE TRIGGER "00 statement" AFTER INSERT ON early_1 EXECUTE FUNCTION nothing();
+CREATE TRIGGER later AFTER INSERT ON early_1 FOR EACH ROW EXECUTE FUNCTION nothing();
+SELECT * FROM architect.cdc_coverage() WHERE table_name = 'cdc_order.early';
+SELECT * FROM architect.disable_cdc('early');
+DROP TABLE early;
+
+-- Two rows may have a deferrable key for a while: it is none, unless named, and then it is said.
+CREATE TABLE movable (id int PRIMARY KEY DEFERRABLE, note text);
+SELECT * FROM architect.enable_cdc('movable');
+INSERT INTO movable VALUES (1), (2);
+SELECT count(*) AS events, count(row_key) AS keys FROM architect.change_log WHERE schema_name = 'cdc_order' AND table_name = 'movable';
+SELECT status, code, detail, fix FROM architect.cdc_coverage() WHERE table_name = 'cdc_order.movable';
+SELECT * FROM architect.enable_cdc('movable', key => '{id}');
+SELECT status, code, detail, fix FROM architect.cdc_coverage() WHERE table_name = 'cdc_order.movable';
+ALTER TABLE movable ADD UNIQUE (id);
+ALTER TABLE movable REPLICA IDENTITY USING INDEX movable_id_key;
+SELECT * FROM architect.enable_cdc('movable');
+INSERT INTO movable VALUES (3);
+SELECT row_key FROM architect.change_log WHERE schema_name = 'cdc_order' AND table_name = 'movable' ORDER BY position DESC LIMIT 1;
+SELECT status, code FROM architect.cdc_coverage() WHERE table_name = 'cdc_order.movable';
+SELECT * FROM architect.disable_cdc('movable');
 DROP SCHEMA cdc_order CASCADE;
