@@ -199,7 +199,8 @@ Returns one row for each table that is covered, and one for each finding otherwi
 partition_name, status (covered, warning, gap), code, detail, and fix, a statement to run. Gaps are
 changes that are not captured: trigger_missing, trigger_disabled, trigger_replica_only,
 trigger_origin_only, truncate_not_recorded, table_missing, child_not_captured, segment_missing where
-none is left. Warnings: no_key, key_dropped, column_missing, log_writable, unlogged_table,
+none is left. Warnings: no_key, key_dropped, key_deferrable, trigger_before_capture (events of a row may
+be in another order than its changes), column_missing, log_writable, unlogged_table,
 event_trigger_missing, restored_elsewhere, new_table_not_captured, notification_queue_full.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.cdc_health IS
