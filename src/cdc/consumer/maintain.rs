@@ -1,7 +1,7 @@
 //! The upkeep of the feed, as steps of run_maintenance().
 
 use super::retention::{self, Note};
-use super::state;
+use super::{state, storage};
 use crate::capture::policy::Kind;
 use crate::error::Result;
 use crate::maintenance::{Run, Step};
@@ -19,10 +19,17 @@ fn give_up(run: &mut Run) -> Result<()> {
     Ok(())
 }
 
-/// Twice: the table that was written to until now may be one that every consumer has read.
+/// Also where no consumer was ever made, or the feed would grow for ever: how long it is kept then is a setting
+/// in the consumers' tables, which are made for that. Twice: the table that was written to until now may be one that every consumer has read.
 fn tidy(run: &mut Run) -> Result<()> {
     for _ in 0..2 {
-        let notes = run.retrying(|| if is_used() { retention::tidy() } else { Ok(Vec::new()) })?;
+        let notes = run.retrying(|| {
+            if !Kind::Feed.storage_exists() {
+                return Ok(Vec::new());
+            }
+            storage::ensure()?;
+            retention::tidy()
+        })?;
         report(run, notes);
     }
     Ok(())

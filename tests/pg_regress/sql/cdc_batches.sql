@@ -7,6 +7,14 @@ SET client_min_messages = warning;
 CREATE EXTENSION db_architect;
 CREATE TABLE t (id int PRIMARY KEY, v int);
 SELECT action FROM architect.enable_cdc('t', notify => false);
+-- Nobody ever made a consumer: what was kept for long enough goes.
+INSERT INTO t VALUES (0, 0);
+UPDATE architect.change_segment SET since = since - interval '2 hours';
+CALL architect.run_maintenance();
+SELECT count(*) AS kept_for_a_day FROM architect.change_log;
+UPDATE architect.change_entry_0 SET recorded_at = recorded_at - interval '2 days';
+CALL architect.run_maintenance();
+SELECT count(*) AS gone FROM architect.change_log;
 SELECT action FROM architect.create_consumer('c', max_attempts => 2);
 
 -- What one worker put aside and another did is no event of the first one's batch any more.
