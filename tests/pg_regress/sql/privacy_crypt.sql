@@ -72,7 +72,9 @@ GRANT USAGE ON SCHEMA architect TO crypt_reader;
 SET ROLE crypt_reader;
 SELECT * FROM architect.privacy_key;
 SELECT architect.decrypt_pii('\x', 'c');
+\set VERBOSITY sqlstate
 SHOW architect.master_key_command;
+\set VERBOSITY default
 SELECT setting FROM pg_settings WHERE name LIKE 'architect.master_key%';
 RESET ROLE;
 -- Who may encrypt need not be able to read keys, nor to decrypt.
