@@ -86,9 +86,13 @@ SELECT FROM pg_stat_force_next_flush();
 SELECT FROM pg_stat_reset_single_table_counters('index_advice.orders'::regclass);
 UPDATE index_advice.orders SET total = total WHERE id = (SELECT min(id) FROM index_advice.orders);
 SELECT FROM pg_stat_force_next_flush();
+-- Since PostgreSQL 18 an index that begins with another column may do.
+BEGIN;
+DROP INDEX index_advice.orders_status;
 SELECT rank, action, table_name, columns, method, size_bytes > 0 AS sized, query_count, round(benefit_share::numeric, 1) AS share,
        write_ms_per_day > 0 AS priced, wal_bytes_per_day > 0 AS wal, ends_hot_updates, priority, reason ~ '^1 statement gets cheaper; the workload''s time falls by ' AS said, undo, confidence, caveats
   FROM suggest_indexes(workload => ARRAY['SELECT id FROM orders WHERE total = $1'], weights => ARRAY[100000], include_drops => false);
+ROLLBACK;
 
 -- What is refused.
 SELECT suggest_indexes(workload => '{}', weights => '{1}');
