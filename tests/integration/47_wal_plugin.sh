@@ -72,7 +72,8 @@ ok "streaming" receive postgres s streaming=on
 load
 sql_is "blocks open and close" "SELECT count(*) FILTER (WHERE j ->> 'operation' = 'stream_start') > 1,
    count(*) FILTER (WHERE j ->> 'operation' = 'stream_start') = count(*) FILTER (WHERE j ->> 'operation' = 'stream_stop') FROM line" "t|t"
-sql_is "and end" "SELECT string_agg(j ->> 'operation', ' ' ORDER BY n) FROM line WHERE j ->> 'operation' ~ 'stream_(commit|abort)' AND j ->> 'subtxid' IS NULL" "stream_commit stream_abort"
+# Since PostgreSQL 18 a transaction that is known to have been rolled back is not sent at all.
+like "and end" "$(sql "SELECT string_agg(j ->> 'operation', ' ' ORDER BY n) FROM line WHERE j ->> 'operation' ~ 'stream_(commit|abort)' AND j ->> 'subtxid' IS NULL")" "^stream_commit( stream_abort)?$"
 applied="WITH sub AS (SELECT n, j ->> 'operation' AS op, j ->> 'txid' AS txid, COALESCE(j ->> 'subtxid', j ->> 'txid') AS part, (j -> 'key' ->> 'id')::int AS id, j ->> 'actor' AS actor FROM line),
      fine AS (SELECT * FROM sub AS s WHERE op IN ('insert', 'delete') AND NOT EXISTS (SELECT FROM sub AS a WHERE a.op = 'stream_abort' AND a.part IN (s.part, s.txid)))"
 sql_is "a client that follows them has what is in the table" "$applied

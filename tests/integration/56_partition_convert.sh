@@ -43,7 +43,7 @@ is "no write failed" "$(grep -ciE 'error|deadlock|aborted' "$DBA_WORK/bench.log"
 sql_is "it is partitioned" "$partitioned" t
 sql_is "each row is there once, whatever the writers did" "SELECT count(*) = count(DISTINCT id), count(*) >= 50000, max(id) = count(*) FROM app.t" "t|t|t"
 sql_is "writes went on afterwards" "SELECT count(*) > 0 FROM app.t WHERE xmin::text::bigint > (SELECT xmin::text::bigint FROM pg_class WHERE oid = 'app.t'::regclass)" t
-sql_is "the foreign key to it is checked" "SELECT convalidated FROM pg_constraint WHERE conrelid = 'app.item'::regclass AND conparentid = 0" t
+sql_is "the foreign key to it is checked" "SELECT convalidated FROM pg_constraint WHERE conrelid = 'app.item'::regclass AND contype = 'f' AND conparentid = 0" t
 fails_with "and holds" 23503 "INSERT INTO app.item (t_id, t_at) VALUES (-1, now())"
 sql_is "nothing is left of the way there" "$traces" 0
 
@@ -96,7 +96,7 @@ sql_is "and the conversion is known" "SELECT phase FROM architect.partition_prog
 fails_with "rows beyond the first partition are refused meanwhile" 23514 "INSERT INTO app.t (at) VALUES (now() + interval '1 year')"
 ok "a second call goes on" sql "$convert)"
 sql_is "to the end" "SELECT ($partitioned), ($traces), (SELECT count(*) FROM app.t)" "t|0|20000"
-sql "UPDATE architect.partition_operation SET finished_at = NULL, outcome = NULL, settings = settings || jsonb_build_object('later', jsonb_build_array(jsonb_build_object('relation', 'app.item'::regclass::oid::bigint, 'constraint', (SELECT conname FROM pg_constraint WHERE conrelid = 'app.item'::regclass AND conparentid = 0)))) WHERE outcome = 'converted' AND operation_id = (SELECT max(operation_id) FROM architect.partition_operation);
+sql "UPDATE architect.partition_operation SET finished_at = NULL, outcome = NULL, settings = settings || jsonb_build_object('later', jsonb_build_array(jsonb_build_object('relation', 'app.item'::regclass::oid::bigint, 'constraint', (SELECT conname FROM pg_constraint WHERE conrelid = 'app.item'::regclass AND contype = 'f' AND conparentid = 0)))) WHERE outcome = 'converted' AND operation_id = (SELECT max(operation_id) FROM architect.partition_operation);
      ALTER TABLE app.t_p_history ADD CONSTRAINT architect_partition_bound CHECK (at IS NOT NULL)"
 sql_is "what is left after the exchange is known too" "SELECT phase FROM architect.partition_progress() WHERE finished_at IS NULL" exchanged
 fails_with "there is no way back then" 55000 "CALL architect.abort_partition_operation('app.t')"

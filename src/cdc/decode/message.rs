@@ -25,6 +25,10 @@ struct Context<'a> {
 
 /// The members that say who acted, from the content of a context message; none from anything else.
 pub fn author(content: &[u8]) -> Option<Vec<u8>> {
+    // An array would be read as an object's members in order.
+    if content.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
     let said: Context = serde_json::from_slice(content).ok()?;
     Some(event::author(
         said.actor.as_deref().map(str::as_bytes),
