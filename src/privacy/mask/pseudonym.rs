@@ -116,8 +116,10 @@ impl Pseudonyms {
                 uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
             }
             Format::Hash => {
-                let hex: String = hash().iter().map(|byte| format!("{byte:02x}")).collect();
-                hex.chars().take(self.longest).collect()
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                let hash = hash();
+                let digits = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+                digits.take(self.longest).map(|digit| char::from(DIGITS[digit as usize])).collect()
             }
         }
     }
