@@ -12,6 +12,10 @@ pub struct AuditLog;
 const LOG: Log = Log { kind: Kind::Audit, table: "audit_entry", id: "audit_id", at: "changed_at" };
 
 impl PersonalLog for AuditLog {
+    fn is_kept(&self) -> bool {
+        LOG.is_there()
+    }
+
     fn former_values(&self, row: &Target, columns: &[String]) -> Result<Vec<String>> {
         security::as_extension_owner(|| forget::former_values(&LOG, row, columns))
     }

@@ -2,6 +2,7 @@
 //! whose entries say things in one way.
 
 use super::forget_image::{self, Removal};
+use super::identity_words::Sought;
 use super::key::key_hash;
 use super::policy::{self, Kind};
 use super::redaction::{Redaction, Target};
@@ -45,15 +46,23 @@ struct Change {
     image: Option<String>,
 }
 
+/// A context as it is to be.
+struct ContextChange {
+    id: i64,
+    actor: Option<String>,
+    context: Option<String>,
+    application_name: Option<String>,
+}
+
 /// Everything a log has to forget, found and not yet touched.
 pub struct Forgetting {
     changes: Vec<Change>,
-    contexts: Vec<i64>,
+    contexts: Vec<ContextChange>,
     pub places: Vec<Place>,
 }
 
 impl Log {
-    fn is_there(&self) -> bool {
+    pub fn is_there(&self) -> bool {
         lookup::own_relation(self.table).is_some() && lookup::own_relation("capture_relation").is_some()
     }
 }
@@ -101,11 +110,11 @@ impl Forgetting {
         if !log.is_there() {
             return Ok(None);
         }
-        let identities: Vec<String> = redaction.identities.iter().map(|value| value.to_lowercase()).collect();
+        let sought = Sought::of(redaction.identities.iter().map(String::as_str));
         let relations = relations(log, redaction)?;
-        let contexts = contexts(&identities)?;
+        let contexts = contexts(&sought)?;
         let mut places = Vec::new();
-        let changes = changes(log, redaction, &relations, &identities, &mut places)?;
+        let changes = changes(log, redaction, &relations, &sought, &mut places)?;
         note_contexts(log, &contexts, &mut places)?;
         Ok(Some(Self { changes, contexts, places }))
     }
@@ -122,13 +131,19 @@ impl Forgetting {
         for change in &self.changes {
             apply(change)?;
         }
-        spi::run(
-            "UPDATE architect.capture_context
-                SET actor = CASE WHEN actor IS NOT NULL THEN '[redacted]' END, context = NULL,
-                    application_name = CASE WHEN application_name IS NOT NULL THEN '[redacted]' END
-              WHERE context_id = ANY ($1)",
-            &[self.contexts.clone().into()],
-        )?;
+        for change in &self.contexts {
+            spi::run(
+                "UPDATE architect.capture_context
+                    SET actor = $2, context = $3::pg_catalog.text::pg_catalog.jsonb, application_name = $4
+                  WHERE context_id = $1",
+                &[
+                    change.id.into(),
+                    change.actor.clone().into(),
+                    change.context.clone().into(),
+                    change.application_name.clone().into(),
+                ],
+            )?;
+        }
         Ok(())
     }
 }
@@ -167,24 +182,73 @@ fn relations(log: &Log, redaction: &Redaction) -> Result<HashMap<i32, Relation>>
     Ok(found)
 }
 
-/// Contexts that name the person as who acted, or in what the application said.
-fn contexts(identities: &[String]) -> Result<Vec<i64>> {
-    if identities.is_empty() {
+/// Takes from the log what may have what is sought: whoever reads it looks closely. An escape may stand for anything.
+struct Trace {
+    condition: String,
+    traces: Vec<String>,
+}
+
+impl Trace {
+    /// `text` is SQL; the traces are parameter `number`.
+    fn of(sought: &Sought, text: &str, number: usize) -> Self {
+        match sought.traces() {
+            Some(traces) => Self {
+                condition: format!(
+                    "(pg_catalog.strpos({text}, '\\') > 0 AND pg_catalog.cardinality(${number}) > 0
+                      OR EXISTS (SELECT FROM pg_catalog.unnest(${number}) AS i (trace)
+                                  WHERE pg_catalog.strpos(pg_catalog.lower({text} COLLATE pg_catalog.\"C\"), i.trace) > 0))"
+                ),
+                traces,
+            },
+            None => Self { condition: format!("pg_catalog.cardinality(${number}) IS NOT NULL"), traces: Vec::new() },
+        }
+    }
+}
+
+const REDACTED: &str = "[redacted]";
+
+/// Contexts that name the person as who acted, or in what the application said: as they are to be.
+fn contexts(sought: &Sought) -> Result<Vec<ContextChange>> {
+    if sought.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = spi::read_now(
-        "SELECT c.context_id FROM architect.capture_context AS c
-          WHERE EXISTS (SELECT FROM pg_catalog.unnest($1) AS i (identity)
-                         WHERE pg_catalog.strpos(pg_catalog.lower(pg_catalog.concat_ws(' ', c.actor, c.context::pg_catalog.text,
-                                                                                       c.application_name)), i.identity) > 0)",
-        &[identities.to_vec().into()],
-        |row| row.get::<i64>(1),
-    )?;
-    Ok(rows.into_iter().flatten().collect())
+    let trace = Trace::of(
+        sought,
+        "pg_catalog.concat_ws(' ', c.actor, c.context::pg_catalog.text, c.application_name)",
+        1,
+    );
+    let query = format!(
+        "SELECT c.context_id, c.actor, c.context::pg_catalog.text, c.application_name
+           FROM architect.capture_context AS c WHERE {}",
+        trace.condition
+    );
+    let mut found = Vec::new();
+    Cursor::open(&query, &[trace.traces.into()])?.each(|row| {
+        let (actor, context, application_name) = (row.text(1), row.text(2), row.text(3));
+        let mut changed = false;
+        let mut plain = |text: Option<String>| match text {
+            Some(text) if sought.is_in(&text) => {
+                changed = true;
+                Some(REDACTED.to_owned())
+            }
+            other => other,
+        };
+        let (actor, application_name) = (plain(actor), plain(application_name));
+        let cleared = json(context.clone()).and_then(|mut document| {
+            forget_image::clear_sought(&mut document, sought).then(|| document.to_string())
+        });
+        changed |= cleared.is_some();
+        let context = cleared.or(context);
+        if changed {
+            found.push(ContextChange { id: row.i64(0), actor, context, application_name });
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// Entries that refer to contexts are sealed with them.
-fn note_contexts(log: &Log, contexts: &[i64], places: &mut Vec<Place>) -> Result<()> {
+fn note_contexts(log: &Log, contexts: &[ContextChange], places: &mut Vec<Place>) -> Result<()> {
     if contexts.is_empty() {
         return Ok(());
     }
@@ -192,7 +256,8 @@ fn note_contexts(log: &Log, contexts: &[i64], places: &mut Vec<Place>) -> Result
     let query = format!(
         "SELECT e.txid, e.{id}, e.operation, e.{at} FROM architect.{table} AS e WHERE e.context_id = ANY ($1)"
     );
-    Cursor::open(&query, &[contexts.to_vec().into()])?.each(|row| {
+    let ids: Vec<i64> = contexts.iter().map(|context| context.id).collect();
+    Cursor::open(&query, &[ids.into()])?.each(|row| {
         places.push(Place {
             txid: row.i64(0) as u64,
             id: row.i64(1),
@@ -207,29 +272,23 @@ fn changes(
     log: &Log,
     redaction: &Redaction,
     relations: &HashMap<i32, Relation>,
-    identities: &[String],
+    sought: &Sought,
     places: &mut Vec<Place>,
 ) -> Result<Vec<Change>> {
     let mut ids: Vec<i32> = relations.keys().copied().collect();
     ids.sort_unstable();
-    // As JSON writes them.
-    let escaped: Vec<String> = identities
-        .iter()
-        .map(|identity| Value::from(identity.as_str()).to_string())
-        .map(|quoted| quoted[1..quoted.len() - 1].to_owned())
-        .collect();
     let keys: Vec<HashSet<Vec<Option<String>>>> =
         redaction.targets.iter().map(|target| target.keys.iter().cloned().collect()).collect();
     let Log { table, id, at, .. } = log;
+    let trace = Trace::of(sought, "pg_catalog.concat(e.row_key, ' ', e.image)", 2);
     let query = format!(
         "SELECT e.tableoid::pg_catalog.regclass::pg_catalog.text, e.ctid::pg_catalog.text, e.txid, e.{id}, e.operation,
                 e.{at}, e.relation_id, e.key_hash, e.row_key, e.image
            FROM architect.{table} AS e
-          WHERE e.relation_id = ANY ($1)
-             OR EXISTS (SELECT FROM pg_catalog.unnest($2) AS i (identity)
-                         WHERE pg_catalog.strpos(pg_catalog.lower(pg_catalog.concat(e.row_key, ' ', e.image)), i.identity) > 0)"
+          WHERE e.relation_id = ANY ($1) OR {}",
+        trace.condition
     );
-    let arguments: [DatumWithOid; 2] = [ids.into(), escaped.into()];
+    let arguments: [DatumWithOid; 2] = [ids.into(), trace.traces.into()];
     let mut found = Vec::new();
     Cursor::open(&query, &arguments)?.each(|row| {
         let operation = row.char(4);
@@ -270,25 +329,18 @@ fn changes(
                 (None, true) => None,
                 (Some(columns), _) => Some(columns.as_slice()),
             };
-            changed |= forget_image::clear(operation, &mut image, &Removal { columns, identities });
+            changed |= forget_image::clear(operation, &mut image, &Removal { columns, sought });
         }
-        changed |= forget_image::clear(operation, &mut image, &Removal { columns: Some(&[]), identities });
-        let identifies = concerned.iter().any(|target| target.clear_key)
-            || key.as_ref().is_some_and(|key| forget_image::holds(key, identities));
+        changed |= forget_image::clear(operation, &mut image, &Removal { columns: Some(&[]), sought });
         let mut new_key = stored_key.clone();
         let mut new_hash = row.i32(7);
-        if identifies && stored_key.is_some() {
-            let several = key.as_ref().and_then(Value::as_array).map(Vec::len);
-            let marker = match several {
-                Some(count) => Value::Array(vec![forget_image::marker(); count]),
-                None => forget_image::marker(),
-            }
-            .to_string();
-            if stored_key.as_deref() != Some(marker.as_str()) {
-                new_hash = relation.map_or(0, |relation| key_hash(relation.table_id, marker.as_bytes()));
-                new_key = Some(marker);
-                changed = true;
-            }
+        let cleared = key.and_then(|key| cleared_key(key, concerned.iter().any(|t| t.clear_key), sought));
+        if let Some(key) = cleared.map(|key| key.to_string())
+            && stored_key.as_ref() != Some(&key)
+        {
+            new_hash = relation.map_or(0, |relation| key_hash(relation.table_id, key.as_bytes()));
+            new_key = Some(key);
+            changed = true;
         }
         if changed {
             places.push(Place { txid: row.i64(2) as u64, id: row.i64(3), operation, at: row.i64(5) });
@@ -303,6 +355,17 @@ fn changes(
         Ok(())
     })?;
     Ok(found)
+}
+
+/// A row's key without what identifies the person; none where it says nothing of them.
+fn cleared_key(mut key: Value, whole: bool, sought: &Sought) -> Option<Value> {
+    if !whole {
+        return forget_image::clear_sought(&mut key, sought).then_some(key);
+    }
+    Some(match key {
+        Value::Array(values) => Value::Array(vec![forget_image::marker(); values.len()]),
+        _ => forget_image::marker(),
+    })
 }
 
 /// Columns of an image that are not part of the key.

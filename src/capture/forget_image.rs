@@ -1,24 +1,28 @@
 //! Values taken out of what an entry says: pure rules over its JSON.
 #![forbid(unsafe_code)]
 
-use crate::capture::redaction::MARKER;
+use super::identity_words::Sought;
+use super::redaction::{MARKED, MARKER};
 use serde_json::{Map, Value};
 
 /// What is to go from an image.
 pub struct Removal<'a> {
     /// Columns to clear; none: all.
     pub columns: Option<&'a [String]>,
-    /// Lower case; a value that holds one of these goes whichever column it is in.
-    pub identities: &'a [String],
+    /// What has one of these goes, whichever column it is in, and nothing beside it.
+    pub sought: &'a Sought,
 }
 
 impl Removal<'_> {
-    fn takes(&self, column: &str, value: &Value) -> bool {
+    fn clear(&self, column: &str, value: &mut Value) -> bool {
         if value.is_null() || is_marker(value) {
             return false;
         }
-        self.columns.is_none_or(|columns| columns.iter().any(|name| name == column))
-            || holds(value, self.identities)
+        if self.columns.is_none_or(|columns| columns.iter().any(|name| name == column)) {
+            *value = marker();
+            return true;
+        }
+        clear_sought(value, self.sought)
     }
 }
 
@@ -27,22 +31,55 @@ pub fn marker() -> Value {
 }
 
 fn is_marker(value: &Value) -> bool {
-    value.as_object().is_some_and(|fields| fields.len() == 1 && fields.contains_key("architect_redacted"))
+    value.as_object().is_some_and(|fields| fields.len() == 1 && fields.contains_key(MARKED))
 }
 
-/// Whether a value, or something in it, holds one of some texts.
-pub fn holds(value: &Value, identities: &[String]) -> bool {
-    let text = |text: &str| {
-        let text = text.to_lowercase();
-        identities.iter().any(|identity| text.contains(identity.as_str()))
-    };
+/// Takes texts out that have what is sought, however deep, and nothing beside them; says whether there were any.
+pub fn clear_sought(value: &mut Value, sought: &Sought) -> bool {
+    if sought.is_empty() {
+        return false;
+    }
     match value {
-        Value::String(value) => text(value),
-        Value::Number(number) => text(&number.to_string()),
-        Value::Array(values) => values.iter().any(|value| holds(value, identities)),
-        Value::Object(fields) => fields.iter().any(|(name, value)| text(name) || holds(value, identities)),
+        Value::String(text) => {
+            let found = sought.is_in(text);
+            if found {
+                *value = marker();
+            }
+            found
+        }
+        Value::Number(number) => {
+            let found = sought.is_in(&number.to_string());
+            if found {
+                *value = marker();
+            }
+            found
+        }
+        Value::Array(values) => {
+            values.iter_mut().fold(false, |changed, value| clear_sought(value, sought) | changed)
+        }
+        Value::Object(fields) => clear_fields(fields, sought),
         Value::Null | Value::Bool(_) => false,
     }
+}
+
+/// A field whose name has it goes with its value.
+fn clear_fields(fields: &mut Map<String, Value>, sought: &Sought) -> bool {
+    let mut changed = false;
+    for value in fields.values_mut() {
+        changed |= clear_sought(value, sought);
+    }
+    if !fields.keys().any(|name| sought.is_in(name)) {
+        return changed;
+    }
+    let before = std::mem::take(fields);
+    for (name, value) in before {
+        if sought.is_in(&name) {
+            fields.insert(MARKED.to_owned(), Value::Bool(true));
+        } else {
+            fields.insert(name, value);
+        }
+    }
+    true
 }
 
 /// Clears values of an entry's image; says whether any were there.
@@ -68,24 +105,14 @@ pub fn clear(operation: u8, image: &mut Value, removal: &Removal) -> bool {
 }
 
 fn plain(fields: &mut Map<String, Value>, removal: &Removal) -> bool {
-    let mut changed = false;
-    for (column, value) in fields.iter_mut() {
-        if removal.takes(column, value) {
-            *value = marker();
-            changed = true;
-        }
-    }
-    changed
+    fields.iter_mut().fold(false, |changed, (column, value)| removal.clear(column, value) | changed)
 }
 
 fn pairs(fields: &mut Map<String, Value>, removal: &Removal) -> bool {
     let mut changed = false;
     for (column, pair) in fields.iter_mut() {
         for value in pair.as_array_mut().into_iter().flatten() {
-            if removal.takes(column, value) {
-                *value = marker();
-                changed = true;
-            }
+            changed |= removal.clear(column, value);
         }
     }
     changed
@@ -140,8 +167,8 @@ mod tests {
         columns: Option<&[String]>,
         identities: &[&str],
     ) -> (bool, Value) {
-        let identities: Vec<String> = identities.iter().map(|i| (*i).to_owned()).collect();
-        let changed = clear(operation, &mut image, &Removal { columns, identities: &identities });
+        let sought = Sought::of(identities.iter().copied());
+        let changed = clear(operation, &mut image, &Removal { columns, sought: &sought });
         (changed, image)
     }
 
@@ -174,13 +201,25 @@ mod tests {
 
     #[test]
     fn an_identity_goes_wherever_it_stands_and_twice_changes_nothing() {
-        let image = json!({"note": "met Ann@X.org", "doc": {"deep": ["ann@x.org"]}, "n": 5});
+        let image = json!({"note": "met Ann@X.org", "doc": {"deep": ["ann@x.org", 1], "ann@x.org": 2, "b": 3}, "n": 5});
         let (changed, once) = cleared(b'D', image, Some(&[]), &["ann@x.org"]);
         assert!(changed);
-        assert_eq!(once, json!({"note": marker(), "doc": marker(), "n": 5}));
+        assert_eq!(
+            once,
+            json!({"note": marker(), "doc": {"deep": [marker(), 1], "architect_redacted": true, "b": 3}, "n": 5})
+        );
         assert!(cleared(b'D', once.clone(), None, &["ann@x.org"]).0);
         let all = cleared(b'D', once, None, &[]).1;
         assert_eq!(cleared(b'D', all.clone(), None, &["ann@x.org"]), (false, all));
+    }
+
+    #[test]
+    fn what_merely_looks_alike_stays_byte_for_byte() {
+        let before = r#"{"name":"Anna","mail":"joann@x.org","doc":{"b":1.50,"a":["Ann Archers"]},"n":7}"#;
+        let image: Value = serde_json::from_str(before).unwrap_or_default();
+        let (changed, after) = cleared(b'I', image, Some(&[]), &["ann@x.org", "Ann Archer", "Ann", "7"]);
+        assert!(!changed);
+        assert_eq!(after.to_string(), before);
     }
 
     #[test]

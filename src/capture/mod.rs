@@ -24,6 +24,7 @@
 //! | `recorder.rs` | a change on its way to the audit log and the feed |
 //! | `raw_json.rs` | pure: JSON text taken apart byte for byte |
 //! | `forget.rs`, `forget_image.rs` | forgetting a person |
+//! | `identity_words.rs` | pure: values that identify a person, found as whole words |
 //! | `redaction.rs` | recording without values while a person is erased, and what a log must do to forget one |
 //! | `storage.rs` | the tables audit and change feed share, made on first use |
 //! | `trigger.rs` | the trigger function |
@@ -39,6 +40,7 @@ pub mod feed;
 pub mod forget;
 mod forget_image;
 pub mod identity;
+pub mod identity_words;
 pub mod image;
 pub mod key;
 pub mod log;

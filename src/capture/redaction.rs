@@ -26,7 +26,7 @@ pub struct Target {
 #[derive(Debug, Clone, Default)]
 pub struct Redaction {
     pub targets: Vec<Target>,
-    /// Values that identify the person wherever they stand.
+    /// Values that identify the person, and nobody else, wherever they stand.
     pub identities: Vec<String>,
     /// On whose order and why; stored with the seal.
     pub authority: String,
@@ -43,6 +43,9 @@ pub struct Redacted {
 
 /// A log that records what tables held.
 pub trait PersonalLog {
+    /// Whether there is one.
+    fn is_kept(&self) -> bool;
+
     /// Values that some columns of a person's row had before.
     fn former_values(&self, row: &Target, columns: &[String]) -> Result<Vec<String>>;
 
@@ -52,6 +55,8 @@ pub trait PersonalLog {
 
 /// What stands for a value that was not recorded, or was taken out of the log, because it was erased.
 pub const MARKER: &[u8] = b"{\"architect_redacted\":true}";
+/// The name in it.
+pub const MARKED: &str = "architect_redacted";
 
 thread_local! {
     static ON: Cell<bool> = const { Cell::new(false) };

@@ -11,6 +11,10 @@ pub struct ChangeLog;
 const LOG: Log = Log { kind: Kind::Feed, table: "change_entry", id: "position", at: "recorded_at" };
 
 impl PersonalLog for ChangeLog {
+    fn is_kept(&self) -> bool {
+        LOG.is_there()
+    }
+
     fn former_values(&self, row: &Target, columns: &[String]) -> Result<Vec<String>> {
         security::as_extension_owner(|| forget::former_values(&LOG, row, columns))
     }

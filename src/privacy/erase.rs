@@ -6,7 +6,7 @@ use super::identity::Identities;
 use super::owner::{self, Values};
 use super::plan::{self, Act, Plan, Step, Which, Wishes};
 use super::sql::{self, of};
-use super::{request, storage};
+use super::{namesake, request, storage};
 use crate::capture::redaction::{self, PersonalLog, Redaction, Target};
 use crate::error::{Error, Result};
 use crate::pg::{security, statements};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Logs that record what tables hold.
-const LOGS: &[&dyn PersonalLog] = &[&crate::audit::redact::AuditLog, &crate::cdc::redact::ChangeLog];
+pub const LOGS: &[&dyn PersonalLog] = &[&crate::audit::redact::AuditLog, &crate::cdc::redact::ChangeLog];
 
 pub struct Wanted<'a> {
     pub request_id: Option<i64>,
@@ -89,9 +89,11 @@ fn check_four_eyes(request: &request::Request, plan: &Plan) -> Result<()> {
 /// Carries a plan out that was made under locks, for a request.
 pub fn carry_out(plan: Plan, request: &request::Request) -> Result<Outcome> {
     let secret = storage::secret()?;
-    let identities = Identities::of(identity_values(&plan)?, &secret);
+    let values = namesake::values(&plan)?;
+    let unshared = namesake::unshared(&plan, &values)?;
+    let identities = Identities::of(values, &secret);
     let affected = redaction::without_values(|| run_steps(&plan))?;
-    let redaction = redaction_of(&plan, &identities, request.request_id);
+    let redaction = redaction_of(&plan, unshared, request.request_id);
     let mut logs = Vec::new();
     for log in LOGS {
         if let Some(done) = log.redact(&redaction)?
@@ -104,38 +106,6 @@ pub fn carry_out(plan: Plan, request: &request::Request) -> Result<Outcome> {
     let nothing_found = affected.iter().all(|&rows| rows == 0) && logs.is_empty();
     request::done(&plan, request, &identities, retained(&plan, &affected), nothing_found)?;
     Ok(Outcome { plan, request_id: Some(request.request_id), affected: Some(affected), logs })
-}
-
-/// What identifies the person, now and, as far as the logs know, before.
-fn identity_values(plan: &Plan) -> Result<Vec<String>> {
-    let columns = &plan.graph.subject.identity;
-    let root = &plan.graph.tables[0];
-    let mut values: Vec<String> = Vec::new();
-    if let Some(row) = plan.collection.nodes.first().and_then(|node| node.rows.first())
-        && !row.key.is_empty()
-    {
-        values.extend(plan.collection.nodes[0].pick(row, columns).into_iter().flatten());
-    }
-    let key: Texts = plan.key.iter().cloned().map(Some).collect();
-    let row = Target {
-        relid: root.relid,
-        schema: root.schema.clone(),
-        table: root.name.clone(),
-        key_columns: Vec::new(),
-        keys: Vec::new(),
-        clear_key: false,
-        references: vec![(plan.graph.subject.key.clone(), vec![key])],
-        columns: None,
-    };
-    for log in LOGS {
-        values.extend(log.former_values(&row, columns)?);
-    }
-    // What erasing has put there before identifies nobody.
-    let constants: Vec<&str> = root.declared.iter().filter_map(|d| d.params["value"].as_str()).collect();
-    values.retain(|value| {
-        value != "erased" && !value.starts_with("erased-") && !constants.contains(&value.as_str())
-    });
-    Ok(values)
 }
 
 fn run_steps(plan: &Plan) -> Result<Vec<u64>> {
@@ -278,7 +248,7 @@ fn check_gone(plan: &Plan, step: &Step) -> Result<()> {
 }
 
 /// What the logs are to forget.
-fn redaction_of(plan: &Plan, identities: &Identities, request_id: i64) -> Redaction {
+fn redaction_of(plan: &Plan, identities: Vec<String>, request_id: i64) -> Redaction {
     let mut targets = Vec::new();
     for (number, table) in plan.graph.tables.iter().enumerate() {
         let node = &plan.collection.nodes[number];
@@ -355,7 +325,7 @@ fn redaction_of(plan: &Plan, identities: &Identities, request_id: i64) -> Redact
     }
     Redaction {
         targets,
-        identities: identities.values.clone(),
+        identities,
         authority: format!(
             "erasure of a person of type {}, request {request_id}, by role {}",
             plan.graph.subject.subject_type,

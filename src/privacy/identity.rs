@@ -3,15 +3,11 @@
 #![forbid(unsafe_code)]
 
 use super::secret::Secret;
+use crate::capture::identity_words::{identifies, readings, words};
 use std::collections::HashSet;
-
-/// A value shorter than this turns up by chance.
-pub const SHORTEST: usize = 4;
 
 #[derive(Debug, Default, Clone)]
 pub struct Identities {
-    /// In memory only.
-    pub values: Vec<String>,
     /// In hexadecimal.
     pub hmacs: Vec<String>,
     /// How many words each has.
@@ -23,23 +19,17 @@ impl Identities {
         let mut found = Self::default();
         for value in values {
             let words = words(&value);
-            if value.trim().chars().count() < SHORTEST || words.is_empty() || found.values.contains(&value) {
+            if !identifies(&value) || words.is_empty() {
                 continue;
             }
-            found.hmacs.push(hash(secret, &words).iter().map(|byte| format!("{byte:02x}")).collect());
-            found.words.push(words.len() as i32);
-            found.values.push(value);
+            let hmac: String = hash(secret, &words).iter().map(|byte| format!("{byte:02x}")).collect();
+            if !found.hmacs.contains(&hmac) {
+                found.hmacs.push(hmac);
+                found.words.push(words.len() as i32);
+            }
         }
         found
     }
-}
-
-/// Lower case, and cut at everything that is neither letter nor digit nor part of an address or a number.
-pub fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '@' | '.' | '_' | '-' | '+' | '%')))
-        .map(|word| word.trim_matches(|c: char| matches!(c, '.' | '-' | '_')).to_lowercase())
-        .filter(|word| !word.is_empty())
-        .collect()
 }
 
 fn hash(secret: &Secret, words: &[String]) -> [u8; 32] {
@@ -73,9 +63,11 @@ impl Seeker {
 
     /// Whether a text holds one of the identities, as words that follow each other.
     pub fn finds(&self, text: &str) -> bool {
-        let words = words(text);
-        self.lengths.iter().any(|&length| {
-            words.windows(length).any(|window| self.wanted.contains(&hash(&self.secret, window)))
+        readings(text).iter().any(|text| {
+            let words = words(text);
+            self.lengths.iter().any(|&length| {
+                words.windows(length).any(|window| self.wanted.contains(&hash(&self.secret, window)))
+            })
         })
     }
 }
@@ -91,7 +83,7 @@ mod tests {
             ["Ann.Smith@Example.org".to_owned(), "Ann  Smith".to_owned(), "abc".to_owned()],
             &secret,
         );
-        assert_eq!(known.values.len(), 2);
+        assert_eq!(known.hmacs.len(), 2);
         let pairs: Vec<(String, i32)> =
             known.hmacs.iter().cloned().zip(known.words.iter().copied()).collect();
         let seeker = Seeker::new(secret, &pairs);
@@ -101,6 +93,7 @@ mod tests {
             "write to <ANN.SMITH@EXAMPLE.ORG>.",
             "{\"x\":[\"ANN SMITH\"]}",
             "Ann, Smith",
+            r#"{"x":"\u0061nn \u0053mith"}"#,
         ] {
             assert!(seeker.finds(text), "{text}");
         }

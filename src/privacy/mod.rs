@@ -15,6 +15,7 @@
 //! | `replace.rs`, `sql.rs` | pure: what takes a value's place; pieces of SQL |
 //! | `owner.rs` | statements on somebody's table, as its owner, that say nothing when they fail |
 //! | `erase.rs`, `erase_api.rs` | carrying a plan out |
+//! | `namesake.rs` | what identifies who is erased, and nobody else |
 //! | `deletion_log.rs` | what was erased: a chain of hashes |
 //! | `identity.rs`, `secret.rs` | pure: values and keys known by their HMACs only |
 //! | `verify.rs`, `residue.rs` | where erased values still are |
@@ -42,6 +43,7 @@ mod graph;
 mod holds;
 mod identity;
 mod mask;
+mod namesake;
 mod order;
 mod owner;
 mod person;

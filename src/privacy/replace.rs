@@ -129,26 +129,43 @@ fn by_action(column: &Column, action: Action, params: &Value, values: &mut Value
     }
 }
 
-/// `erased-` and something random, kept once it is there.
+/// What stands for a text that there must be.
+const ERASED: &str = "erased";
+/// Digits behind the word, in hexadecimal, where the column has room.
+const DIGITS: i32 = 32;
+/// Shorter columns have no room for the word and digits enough.
+const FEWEST: i32 = 13;
+
+/// `erased-` and something random, kept once it is there: of exactly this shape, so that nobody is spared who calls
+/// himself so.
 fn random_text(column: &Column) -> (String, bool) {
     let own = of("t", column.name());
-    let random = match column.length {
-        // Too short for the word.
-        Some(length) if length < 20 => {
-            return (format!("pg_catalog.left({RANDOM}, {length})::{}", column.full_type), false);
-        }
-        _ => format!(
-            "pg_catalog.concat('erased-', pg_catalog.left({RANDOM}, {}))",
-            column.length.map_or(32, |l| l - 7)
-        ),
-    };
+    let room = column.length.map_or(DIGITS, |length| length - ERASED.len() as i32 - 1);
+    if room < FEWEST {
+        let length = column.length.unwrap_or(DIGITS);
+        return (format!("pg_catalog.left({RANDOM}, {length})::{}", column.full_type), false);
+    }
+    let digits = room.min(DIGITS);
     (
         format!(
-            "CASE WHEN pg_catalog.starts_with({own}::pg_catalog.text, 'erased-') THEN {own} ELSE ({random})::{} END",
+            "CASE WHEN {own}::pg_catalog.text OPERATOR(pg_catalog.~) '^{ERASED}-[0-9a-f]{{{digits}}}$' THEN {own}
+              ELSE pg_catalog.concat('{ERASED}-', pg_catalog.left({RANDOM}, {digits}))::{} END",
             column.full_type
         ),
         true,
     )
+}
+
+/// Whether a text is one that erasing writes.
+pub fn is_ours(text: &str) -> bool {
+    if !text.is_empty() && ERASED.starts_with(text) {
+        return true;
+    }
+    let Some(digits) = text.strip_prefix(ERASED).and_then(|rest| rest.strip_prefix('-')) else {
+        return false;
+    };
+    (FEWEST..=DIGITS).contains(&(digits.len() as i32))
+        && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Nothing, where there may be nothing, else what says least.
@@ -162,7 +179,7 @@ fn by_type(column: &Column, values: &mut Values) -> Option<(String, bool)> {
     match column.kind {
         Kind::Text if column.unique => Some(random_text(column)),
         Kind::Text => {
-            let word: String = "erased".chars().take(column.length.unwrap_or(6).max(0) as usize).collect();
+            let word: String = ERASED.chars().take(column.length.unwrap_or(6).max(0) as usize).collect();
             constant(&word, values)
         }
         Kind::Uuid => Some((format!("pg_catalog.gen_random_uuid()::{}", column.full_type), false)),
@@ -207,4 +224,26 @@ fn by_path(column: &Column, paths: &[&&catalogue::Column], values: &mut Values) 
         ),
         true,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_ours;
+
+    #[test]
+    fn only_what_erasing_writes_is_ours() {
+        for text in ["erased", "era", "erased-0123456789abcdef0123456789abcdef", "erased-0123456789abc"] {
+            assert!(is_ours(text), "{text}");
+        }
+        for text in [
+            "",
+            "erased-",
+            "erased-john",
+            "erased-0123456789ABC",
+            "erased-0123456789abcdef0123456789abcdef0",
+            "erased ",
+        ] {
+            assert!(!is_ours(text), "{text}");
+        }
+    }
 }

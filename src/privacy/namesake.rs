@@ -1,0 +1,107 @@
+//! What identifies a person who is being erased: values of now and before, and which of them nobody else bears.
+
+use super::catalogue::{self, Subject};
+use super::collect::Texts;
+use super::erase::LOGS;
+use super::owner::{self, Values};
+use super::plan::Plan;
+use super::replace;
+use super::sql::{self, of};
+use super::table;
+use crate::capture::identity_words::identifies;
+use crate::capture::redaction::Target;
+use crate::error::Result;
+use crate::pg::batches::Cursor;
+use crate::pg::lookup;
+use std::collections::HashSet;
+
+/// What identifies the person, now and, as far as the logs know, before.
+pub fn values(plan: &Plan) -> Result<Vec<String>> {
+    let columns = &plan.graph.subject.identity;
+    let root = &plan.graph.tables[0];
+    let mut values: Vec<String> = Vec::new();
+    if let Some(row) = plan.collection.nodes.first().and_then(|node| node.rows.first())
+        && !row.key.is_empty()
+    {
+        values.extend(plan.collection.nodes[0].pick(row, columns).into_iter().flatten());
+    }
+    let key: Texts = plan.key.iter().cloned().map(Some).collect();
+    let row = Target {
+        relid: root.relid,
+        schema: root.schema.clone(),
+        table: root.name.clone(),
+        key_columns: Vec::new(),
+        keys: Vec::new(),
+        clear_key: false,
+        references: vec![(plan.graph.subject.key.clone(), vec![key])],
+        columns: None,
+    };
+    for log in LOGS {
+        values.extend(log.former_values(&row, columns)?);
+    }
+    // What erasing has put there before identifies nobody.
+    let constants: Vec<&str> = root.declared.iter().filter_map(|d| d.params["value"].as_str()).collect();
+    values.retain(|value| !replace::is_ours(value) && !constants.contains(&value.as_str()));
+    Ok(values)
+}
+
+/// Those of some values that no other person bears, of whatever type, as far as the caller may look: a text with one of
+/// these is about this person. The history of a namesake is the namesake's.
+pub fn unshared(plan: &Plan, values: &[String]) -> Result<Vec<String>> {
+    let sought: Vec<&String> = values.iter().filter(|value| identifies(value)).collect();
+    if sought.is_empty() || !LOGS.iter().any(|log| log.is_kept()) {
+        return Ok(Vec::new());
+    }
+    let mut borne = HashSet::new();
+    for subject in catalogue::subjects()? {
+        let own = subject.subject_type == plan.graph.subject.subject_type;
+        others(&subject, own.then_some(plan.key.as_slice()), &sought, &mut borne)?;
+    }
+    Ok(sought.into_iter().filter(|value| !borne.contains(&value.to_lowercase())).cloned().collect())
+}
+
+/// Adds those of the values, in lower case, that persons of a type bear, but for one of them.
+fn others(
+    subject: &Subject,
+    but: Option<&[String]>,
+    sought: &[&String],
+    borne: &mut HashSet<String>,
+) -> Result<()> {
+    let Some(relid) = lookup::relation_named(&subject.schema, &subject.table) else { return Ok(()) };
+    let Some(table) = table::load(&[relid], &[])?.into_iter().next() else { return Ok(()) };
+    let columns: Vec<&String> = subject.identity.iter().filter(|name| table.column(name).is_some()).collect();
+    if columns.is_empty() || !table.may_act() || table.hides_rows {
+        return Ok(());
+    }
+    let mut values = Values::default();
+    let lower: Vec<String> = sought.iter().map(|value| value.to_lowercase()).collect();
+    let list = values.add(sql::array(lower.iter().map(|value| Some(value.as_str()))));
+    let text = |name: &String| format!("{}::pg_catalog.text", of("t", name));
+    let hits: Vec<String> = columns
+        .iter()
+        .map(|name| {
+            format!("pg_catalog.lower({}) OPERATOR(pg_catalog.=) ANY ({list}::pg_catalog.text[])", text(name))
+        })
+        .collect();
+    let mut condition = format!("({})", hits.join(" OR "));
+    if let Some(key) = but {
+        let same: Vec<String> = subject
+            .key
+            .iter()
+            .zip(key)
+            .filter_map(|(name, value)| {
+                let place = values.add(value.as_str());
+                table.typed(name).map(|typed| typed.equals("t", &place))
+            })
+            .collect();
+        condition = format!("{condition} AND ({}) IS NOT TRUE", same.join(" AND "));
+    }
+    let selected: Vec<String> = columns.iter().map(|name| text(name)).collect();
+    let query = format!("SELECT {} FROM {} AS t WHERE {condition}", selected.join(", "), table.qualified);
+    owner::within(table.owner, &table.qualified, || {
+        Cursor::open(&query, &values.arguments())?.each(|row| {
+            borne.extend((0..selected.len()).filter_map(|i| row.text(i)).map(|value| value.to_lowercase()));
+            Ok(())
+        })
+    })
+}
