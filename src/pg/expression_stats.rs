@@ -81,6 +81,10 @@ impl ExpressionStats {
                 if numbers.is_some_and(|v| v.is_null()) || values.is_some_and(|v| v.is_null()) {
                     continue;
                 }
+                // SAFETY: an array, as the query makes it.
+                if values.is_some_and(|v| unsafe { !is_list(v.datum, of.type_oid) }) {
+                    continue;
+                }
                 row.set(column::KIND + slot, pg_sys::Datum::from(kind as i16));
                 row.set(column::OPERATOR + slot, pg_sys::Datum::from(operator));
                 row.set(column::COLLATION + slot, pg_sys::Datum::from(of.collation));
@@ -97,6 +101,19 @@ impl ExpressionStats {
             Ok(())
         })?;
         Ok((!tuple.is_null()).then_some(Self { tuple, _memory: memory }))
+    }
+}
+
+/// Whether an array has its elements one after the other. Of values that are arrays themselves, domains over
+/// arrays and oidvector among them, array_agg makes one array of more dimensions: not what the planner reads.
+///
+/// # Safety
+/// The datum is an array.
+unsafe fn is_list(datum: pg_sys::Datum, element: pg_sys::Oid) -> bool {
+    // SAFETY: the caller's promise; the header of an array that is not compressed or short.
+    unsafe {
+        let array: *mut pg_sys::ArrayType = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast();
+        (*array).ndim == 1 && (*array).elemtype == element
     }
 }
 

@@ -90,6 +90,21 @@ SELECT regexp_replace(plan, 'cost=[0-9.]+', 'cost=', 'g') FROM explain_with_inde
 CREATE FUNCTION asks() RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN (SELECT max(a) FROM t WHERE a = 5); END';
 SELECT indexes_after FROM index_cost('SELECT * FROM t WHERE a = asks()', ARRAY['CREATE INDEX ON t (a)']);
 EXPLAIN (COSTS off) SELECT * FROM t WHERE a = 5;
+CREATE FUNCTION asks_too() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN (SELECT 5 FROM architect.index_cost('SELECT * FROM t', ARRAY['CREATE INDEX ON t (b)'])); END$$;
+SELECT count(*) FROM explain_with_indexes('SELECT * FROM t WHERE a = asks_too()', ARRAY['CREATE INDEX ON t (a)']) WHERE plan ~ 'hypothetical_t_a_idx';
+
+-- Expressions whose values are arrays by another name.
+CREATE DOMAIN pair AS int[];
+CREATE TABLE pairs (a int, b int, c text);
+INSERT INTO pairs SELECT g % 7, CASE WHEN g % 2 = 0 THEN 3 ELSE g % 11 END, (g % 2) || ' 3' FROM generate_series(1, 5000) AS g;
+ANALYZE pairs;
+SELECT indexes_after FROM index_cost('SELECT * FROM pairs WHERE (ARRAY[a, b])::pair = ARRAY[1, 3]', ARRAY['CREATE INDEX byname ON pairs (((ARRAY[a, b])::pair))']);
+SELECT indexes_after FROM index_cost('SELECT * FROM pairs WHERE c::oidvector = ''1 4''::oidvector', ARRAY['CREATE INDEX byname ON pairs ((c::oidvector))']);
+
+-- A parameter where none may stand, thousands of times: read in a few passes, and those can be interrupted.
+SET statement_timeout = '30 s';
+SELECT cost_after > 0 AS read FROM index_cost((SELECT 'SELECT now() IN (' || string_agg('date $' || i, ', ') || ') AND "date $1" = 1 FROM (SELECT 1 AS "date $1") AS x' FROM generate_series(1, 8000) AS i));
+RESET statement_timeout;
 
 -- What is refused.
 SELECT index_cost('SELECT 1; SELECT 2');
