@@ -32,7 +32,9 @@ use pgrx::prelude::*;
 /// Errors: 55000 pg_stat_statements is not there and no workload given; 22023 invalid argument. A statement
 /// that cannot be analysed is left out: workload_coverage() says why.
 /// Lock: ACCESS SHARE on the tables of the workload (ROW EXCLUSIVE on those its statements change) until the
-/// transaction ends. Privilege: EXECUTE; statements are analysed as the caller, on the caller's search_path.
+/// transaction ends. Privilege: EXECUTE; a statement of
+/// pg_stat_statements is analysed as a role that ran it and whose rights the caller has (others are left out),
+/// a given one as the caller, on the caller's search_path: planning runs functions.
 #[pg_extern]
 #[allow(clippy::too_many_arguments)]
 fn suggest_indexes(

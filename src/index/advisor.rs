@@ -177,6 +177,7 @@ fn survivors(
         for table in statement.shape.uses.iter().filter(|table| concerns(request, table.relid)) {
             own.of_use(table)?;
         }
+        sizer.serve(statement.statement.author());
         let mut numbers = Vec::new();
         for spec in own.specs {
             if let Some(known) = known.get(&spec) {

@@ -4,10 +4,11 @@ use crate::error::Result;
 use crate::index::size::{self, Keys, Layout, Size};
 use crate::pg::expression_stats::{Expression, ExpressionStats};
 use crate::pg::index_definition::{IndexColumn, IndexDefinition};
-use crate::pg::lookup;
 use crate::pg::subtransaction::attempt;
+use crate::pg::table::Table;
 use crate::pg::table_sample::{self, SampledValue};
 use crate::pg::whatif::IndexSize;
+use crate::pg::{lookup, security};
 use pgrx::pg_sys;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,6 +21,7 @@ const FEW_BLOCKS: f64 = 120.0;
 /// Sizes indexes; keeps what it has read.
 pub struct Sizer {
     blocks: f64,
+    author: Option<pg_sys::Oid>,
     tables: HashMap<pg_sys::Oid, (f64, f64)>,
     samples: HashMap<(pg_sys::Oid, Option<String>), Sample>,
     expressions: HashMap<(pg_sys::Oid, String), Option<Rc<ExpressionStats>>>,
@@ -44,7 +46,31 @@ impl Sizer {
     }
 
     fn reading(blocks: f64) -> Self {
-        Self { blocks, tables: HashMap::new(), samples: HashMap::new(), expressions: HashMap::new() }
+        Self {
+            blocks,
+            author: None,
+            tables: HashMap::new(),
+            samples: HashMap::new(),
+            expressions: HashMap::new(),
+        }
+    }
+
+    /// In whose name the next indexes are asked for: whose functions their expressions may run. None: the
+    /// caller's.
+    pub fn serve(&mut self, author: Option<pg_sys::Oid>) {
+        self.author = author;
+    }
+
+    pub fn author(&self) -> Option<pg_sys::Oid> {
+        self.author
+    }
+
+    /// As whom a table is read for an index: its owner, who sees all of it, where that runs nobody else's
+    /// code and the caller has the owner's rights.
+    fn reader(&self, definition: &IndexDefinition) -> Option<pg_sys::Oid> {
+        self.author?;
+        let owner = Table::open(definition.relid, pg_sys::AccessShareLock as i32).map(|table| table.owner());
+        owner.filter(|owner| definition.trusted && security::has_rights_of(*owner)).or(self.author)
     }
 
     /// The part of a table of so many pages that is read.
@@ -60,17 +86,18 @@ impl Sizer {
     pub fn size(&mut self, definition: &IndexDefinition) -> Result<IndexSize> {
         let (table_pages, table_rows) = self.table(definition.relid);
         let share = self.share(table_pages);
+        let reader = self.reader(definition);
         let mut rows = table_rows;
         if definition.predicate.is_some() {
-            let all = self.sample(definition.relid, None, &[], share)?.blocks.len() as f64;
-            let some =
-                self.sample(definition.relid, definition.predicate.as_ref(), &[], share)?.blocks.len() as f64;
+            let all = self.sample(reader, definition.relid, None, &[], share)?.blocks.len() as f64;
+            let some = self.sample(reader, definition.relid, definition.predicate.as_ref(), &[], share)?;
+            let some = some.blocks.len() as f64;
             // A sample without such a row says that they are few, not that there is none.
             rows = if all > 0.0 { table_rows * some.max(0.5) / all } else { 0.0 };
         }
         let columns: Vec<(String, pg_sys::Oid)> =
             definition.columns.iter().map(|c| (spelled(definition.relid, c), c.type_oid)).collect();
-        let sample = self.sample(definition.relid, definition.predicate.as_ref(), &columns, share)?;
+        let sample = self.sample(reader, definition.relid, definition.predicate.as_ref(), &columns, share)?;
         let cells: Vec<(&[SampledValue], Layout)> = columns
             .iter()
             .map(|(sql, type_oid)| {
@@ -89,11 +116,12 @@ impl Sizer {
     /// For each column of the index what ANALYZE would find, where it is an expression; not for a partial
     /// index, whose rows tell nothing of the others.
     pub fn statistics(&mut self, definition: &IndexDefinition) -> Result<Vec<Option<Rc<ExpressionStats>>>> {
+        let reader = self.reader(definition);
         let mut statistics = Vec::new();
         for column in &definition.columns[..definition.keys] {
             let known = match &column.expression {
                 Some(sql) if definition.predicate.is_none() => {
-                    self.expression(definition.relid, column, sql)?
+                    self.expression(reader, definition.relid, column, sql)?
                 }
                 _ => None,
             };
@@ -104,6 +132,7 @@ impl Sizer {
 
     fn expression(
         &mut self,
+        reader: Option<pg_sys::Oid>,
         relid: pg_sys::Oid,
         column: &IndexColumn,
         sql: &str,
@@ -113,7 +142,7 @@ impl Sizer {
         }
         let (pages, rows) = self.table(relid);
         let share = self.share(pages);
-        let sample = self.sample(relid, None, &[(sql.to_owned(), column.type_oid)], share)?;
+        let sample = self.sample(reader, relid, None, &[(sql.to_owned(), column.type_oid)], share)?;
         let values = sample.columns.get(sql).map_or(&[][..], Vec::as_slice);
         let keys =
             size::keys_of(&sample.blocks, &[(values, Layout { align: 1, varying: true })], 1, share, rows);
@@ -125,11 +154,12 @@ impl Sizer {
             distinct: keys.distinct,
             rows,
         };
-        let statistics = match attempt(|| ExpressionStats::read(&of, share * 100.0)) {
-            Ok(statistics) => statistics.map(Rc::new),
-            Err(error) if error.is_cancel() => return Err(error),
-            Err(_) => None,
-        };
+        let statistics =
+            match attempt(|| security::as_author(reader, || ExpressionStats::read(&of, share * 100.0))) {
+                Ok(statistics) => statistics.map(Rc::new),
+                Err(error) if error.is_cancel() => return Err(error),
+                Err(_) => None,
+            };
         self.expressions.insert((relid, sql.to_owned()), statistics.clone());
         Ok(statistics)
     }
@@ -137,6 +167,7 @@ impl Sizer {
     /// The table's sample, with at least these columns. What may not be read is as if it were empty.
     fn sample(
         &mut self,
+        reader: Option<pg_sys::Oid>,
         relid: pg_sys::Oid,
         predicate: Option<&String>,
         columns: &[(String, pg_sys::Oid)],
@@ -151,9 +182,9 @@ impl Sizer {
         };
         if first || !missing.is_empty() {
             let (sql, types): (Vec<String>, Vec<pg_sys::Oid>) = missing.into_iter().unzip();
-            let read = attempt(|| {
-                table_sample::read(relid, &sql, &types, predicate.map(String::as_str), share * 100.0)
-            });
+            let predicate = predicate.map(String::as_str);
+            let work = || table_sample::read(relid, &sql, &types, predicate, share * 100.0);
+            let read = attempt(|| security::as_author(reader, work));
             let read = match read {
                 Ok(read) => read,
                 Err(error) if error.is_cancel() => return Err(error),

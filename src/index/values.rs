@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::pg::query_shape::{Kind, ParameterUse, Shape};
-use crate::pg::{lookup, spi};
+use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -48,14 +48,15 @@ impl Distribution {
     }
 }
 
-/// Distributions of columns, each read once.
+/// Distributions of columns, each read once by each role: what one may not read must not reach its functions.
 #[derive(Default)]
-pub struct Distributions(HashMap<(pg_sys::Oid, i16), Distribution>);
+pub struct Distributions(HashMap<(pg_sys::Oid, pg_sys::Oid, i16), Distribution>);
 
 impl Distributions {
-    /// What pg_stats tells the caller of a column; nothing where it may not read it.
+    /// What pg_stats tells the current role of a column; nothing where it may not read it.
     pub fn of(&mut self, relid: pg_sys::Oid, column: i16) -> Result<&Distribution> {
-        if let Entry::Vacant(unknown) = self.0.entry((relid, column)) {
+        let key = (security::current_role(), relid, column);
+        if let Entry::Vacant(unknown) = self.0.entry(key) {
             let read = spi::read(
                 "SELECT s.most_common_vals::pg_catalog.text::pg_catalog.text[], s.most_common_freqs::float8[],
                         s.histogram_bounds::pg_catalog.text::pg_catalog.text[], s.null_frac::float8,
@@ -88,7 +89,7 @@ impl Distributions {
             )?;
             unknown.insert(read.into_iter().next().unwrap_or_default());
         }
-        Ok(self.0.entry((relid, column)).or_default())
+        Ok(self.0.entry(key).or_default())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::index::sizer::Sizer;
 use crate::pg::index_definition::{self, IndexDefinition};
 use crate::pg::table::Table;
 use crate::pg::whatif::{HypotheticalIndex, Part};
-use crate::pg::{lookup, spi};
+use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
 use std::ffi::CString;
 use std::rc::Rc;
@@ -21,7 +21,8 @@ pub fn hypothetical(statement: &str, name: Option<&str>, sizer: &mut Sizer) -> R
         if Table::open(relid, pg_sys::AccessShareLock as i32).is_none() {
             continue;
         }
-        let definition = IndexDefinition::resolve(statement, relid)?;
+        let resolve = || IndexDefinition::resolve(statement, relid);
+        let definition = security::as_author(sizer.author(), resolve)?;
         let size = sizer.size(&definition)?;
         let statistics = sizer.statistics(&definition)?;
         parts.push(Part::new(definition, size, statistics));

@@ -125,7 +125,7 @@ struct Question {
 
 impl Question {
     fn new(query: &str, create: Vec<Option<String>>, drop: Vec<Option<pg_sys::Oid>>) -> Result<Self> {
-        let statement = Statement::repaired(query)?;
+        let statement = Statement::repaired(query, None)?;
         let mut configuration = Configuration::default();
         let mut sizer = Sizer::default();
         for text in create.into_iter().flatten() {

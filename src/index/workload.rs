@@ -5,11 +5,12 @@ use crate::error::{Error, Result};
 use crate::index::values::{self, Distributions};
 use crate::pg::planning::{Parameters, Statement};
 use crate::pg::query_shape::Shape;
-use crate::pg::spi;
 use crate::pg::subtransaction::attempt;
 use crate::pg::whatif::Configuration;
+use crate::pg::{security, spi};
 use pgrx::PgSqlErrorCode;
 use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys;
 
 /// A statement as it was found.
 #[derive(Debug, Clone)]
@@ -20,6 +21,9 @@ pub struct Entry {
     pub total_ms: f64,
     /// Rows returned or changed.
     pub rows: f64,
+    /// As whom it is planned: a role that ran it, since planning runs functions, and those of a statement may be
+    /// anybody's. None where the caller has the rights of no such role.
+    pub author: Option<pg_sys::Oid>,
 }
 
 pub struct Workload {
@@ -67,8 +71,8 @@ pub fn from_statistics(min_calls: i64) -> Result<Workload> {
     let entries = read(
         &format!(
             "SELECT COALESCE(s.queryid, 0), s.query, pg_catalog.sum(s.calls)::float8,
-                    pg_catalog.sum(s.total_exec_time)::float8, pg_catalog.sum(s.rows)::float8
-               FROM {view} AS s
+                    pg_catalog.sum(s.total_exec_time)::float8, pg_catalog.sum(s.rows)::float8, {AUTHOR}
+               FROM {view} AS s LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) s.userid
               WHERE s.dbid OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database AS d
                         WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
               GROUP BY 1, 2 HAVING pg_catalog.sum(s.calls) OPERATOR(pg_catalog.>=) $1::numeric
@@ -79,6 +83,10 @@ pub fn from_statistics(min_calls: i64) -> Result<Workload> {
     Ok(Workload { entries, days: days.unwrap_or(1.0).max(LEAST_DAYS), measured: true })
 }
 
+/// Of the roles that ran a statement, `r`, one whose rights the caller has, rather no superuser.
+pub const AUTHOR: &str = "(pg_catalog.array_agg(r.oid ORDER BY r.rolsuper, r.oid)
+                FILTER (WHERE pg_catalog.pg_has_role(r.oid, 'USAGE')))[1]";
+
 fn read(query: &str, arguments: &[DatumWithOid]) -> Result<Vec<Entry>> {
     spi::read(query, arguments, |row| {
         Ok(Entry {
@@ -87,6 +95,7 @@ fn read(query: &str, arguments: &[DatumWithOid]) -> Result<Vec<Entry>> {
             calls: row.get(3)?.unwrap_or_default(),
             total_ms: row.get(4)?.unwrap_or_default(),
             rows: row.get(5)?.unwrap_or_default(),
+            author: row.get(6)?,
         })
     })
 }
@@ -108,7 +117,8 @@ pub fn given(texts: Vec<Option<String>>, calls: Vec<Option<f64>>) -> Result<Work
             return Err(Error::invalid_parameter("a weight is not a number of calls"));
         }
         // Numbered as they stand in the array.
-        entries.push(Entry { query_id: place as i64 + 1, text, calls, total_ms: 0.0, rows: 0.0 });
+        let author = Some(security::current_role());
+        entries.push(Entry { query_id: place as i64 + 1, text, calls, total_ms: 0.0, rows: 0.0, author });
     }
     Ok(Workload { entries, days: 1.0, measured: false })
 }
@@ -134,8 +144,11 @@ pub fn analyse(
             "its text is not shown to this role: membership in pg_read_all_stats shows it".to_owned()
         ));
     }
-    let outcome = attempt(|| {
-        let statement = Statement::repaired(&entry.text)?;
+    if entry.author.is_none() {
+        return Ok(Err("it was run by roles whose rights this role does not have".to_owned()));
+    }
+    let in_its_name = || {
+        let statement = Statement::repaired(&entry.text, entry.author)?;
         let shape = statement.asks();
         let types = statement.parameter_types().len();
         let samples = if types == 0 { &values::SAMPLES[..1] } else { &values::SAMPLES[..] };
@@ -152,8 +165,8 @@ pub fn analyse(
         let spread =
             costs.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), c| (least.min(*c), most.max(*c)));
         Ok(Analysed { entry: entry.clone(), statement, shape, parameters, cost, spread })
-    });
-    match outcome {
+    };
+    match attempt(|| security::as_author(entry.author, in_its_name)) {
         Ok(analysed) => Ok(Ok(analysed)),
         Err(error) if error.is_cancel() => Err(error),
         Err(error) => Ok(Err(why(&error))),

@@ -5,6 +5,7 @@ use super::lookup::{self, string_from};
 use super::memory::OwnedContext;
 use super::nodes::{copy, is, nodes_of};
 use super::statement_text::only_statement;
+use super::trust::is_trusted;
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
 use pgrx::pg_sys::NodeTag;
@@ -46,6 +47,8 @@ pub struct IndexDefinition {
     /// Percent of a page that is filled, where the statement says.
     pub fillfactor: Option<i32>,
     pub unique: bool,
+    /// Its expressions and predicate run no function of anybody but PostgreSQL and superusers.
+    pub trusted: bool,
     pub(super) expressions: *mut pg_sys::List,
     pub(super) conditions: *mut pg_sys::List,
     _memory: OwnedContext,
@@ -145,6 +148,7 @@ unsafe fn resolve(statement: &str, relid: pg_sys::Oid) -> Result<IndexDefinition
             predicate: None,
             fillfactor: fillfactor((*tree).options),
             unique: (*tree).unique,
+            trusted: true,
             expressions: std::ptr::null_mut(),
             conditions: std::ptr::null_mut(),
             _memory: OwnedContext::new(c"db_architect hypothetical index"),
@@ -163,6 +167,7 @@ unsafe fn resolve(statement: &str, relid: pg_sys::Oid) -> Result<IndexDefinition
                     "functions in index predicate must be marked IMMUTABLE",
                 ));
             }
+            definition.trusted &= is_trusted(clause);
             definition.predicate =
                 Some(string_from(pg_sys::deparse_expression(clause, context, false, false)));
             // As RelationGetIndexPredicate prepares it for the planner.
@@ -236,6 +241,7 @@ unsafe fn resolve_column(
                     "functions in index expression must be marked IMMUTABLE",
                 ));
             }
+            definition.trusted &= is_trusted(node);
             column.type_oid = pg_sys::exprType(node);
             column.typmod = pg_sys::exprTypmod(node);
             column.collation = pg_sys::exprCollation(node);

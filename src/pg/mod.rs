@@ -47,6 +47,7 @@ pub mod table;
 pub mod table_sample;
 pub mod toplevel;
 pub mod trigger;
+mod trust;
 pub mod tuple;
 pub mod whatif;
 pub mod worker;

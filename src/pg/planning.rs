@@ -5,6 +5,7 @@ use super::lookup;
 use super::memory::OwnedContext;
 use super::nodes::{copy, is, nodes_of};
 use super::plan_shape::{Shape, shape};
+use super::security;
 use super::whatif::{self, Configuration};
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
@@ -18,8 +19,10 @@ pub struct Statement {
     query: *mut pg_sys::Query,
     /// Types of its parameters, `$1` first; invalid for a number that is not used.
     parameter_types: Vec<pg_sys::Oid>,
-    /// The caller's privileges on its tables have been asked for.
+    /// The author's privileges on its tables have been asked for.
     permitted: Cell<bool>,
+    /// As whom it is planned; none: the caller.
+    author: Option<pg_sys::Oid>,
     /// What one planning leaves behind.
     work: OwnedContext,
     _memory: OwnedContext,
@@ -112,11 +115,16 @@ impl Statement {
         text: &str,
         query: *mut pg_sys::Query,
         parameter_types: Vec<pg_sys::Oid>,
+        author: Option<pg_sys::Oid>,
         memory: OwnedContext,
     ) -> Result<Self> {
         let text = lookup::c_string(text)?;
         let work = OwnedContext::roomy(c"db_architect planning");
-        Ok(Self { text, query, parameter_types, permitted: Cell::new(false), work, _memory: memory })
+        Ok(Self { text, query, parameter_types, permitted: Cell::new(false), author, work, _memory: memory })
+    }
+
+    pub fn author(&self) -> Option<pg_sys::Oid> {
+        self.author
     }
 
     pub fn parameter_types(&self) -> &[pg_sys::Oid] {
@@ -223,7 +231,7 @@ impl Statement {
         work: impl FnOnce(*mut pg_sys::PlannedStmt) -> Result<T>,
     ) -> Result<T> {
         self.work.reset();
-        self.work.within(|| {
+        let as_author = || {
             whatif::with(configuration, parameters.list, || {
                 // SAFETY: the planner scribbles on its input, hence the copy; a snapshot is active.
                 let planned = unsafe {
@@ -242,7 +250,8 @@ impl Statement {
                 };
                 work(planned)
             })
-        })
+        };
+        self.work.within(|| security::as_author(self.author, as_author))
     }
 }
 

@@ -10,6 +10,7 @@ use super::analysis::{analyse, with_error_position};
 use super::memory::OwnedContext;
 use super::nodes::{Tree, copy, is, nodes_of, walk};
 use super::planning::Statement;
+use super::security;
 use super::statement_text::only_statement;
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
@@ -39,12 +40,15 @@ const TRIED: [pg_sys::Oid; 13] = [
 
 /// Operators or functions repaired in one statement before it is given up.
 const MOST_REPAIRS: usize = 12;
+/// And words before parameters: each costs a pass over the text.
+const MOST_WORDS: usize = 100;
 
 impl Statement {
-    /// Analyses a statement, normalised or not.
-    pub fn repaired(text: &str) -> Result<Self> {
+    /// Analyses a statement, normalised or not, as `author`, a role that ran it, or as the caller: literals
+    /// of composite types run the conditions of domains.
+    pub fn repaired(text: &str, author: Option<pg_sys::Oid>) -> Result<Self> {
         let memory = OwnedContext::roomy(c"db_architect statement");
-        let (text, query, types) = memory.within(|| {
+        let analyse = || {
             // SAFETY: all trees live in `memory`.
             unsafe {
                 let text = grammatical(text)?;
@@ -59,8 +63,9 @@ impl Statement {
                 let (query, types) = typed(raw, &text)?;
                 Ok((text, query, types))
             }
-        })?;
-        Self::new(&text, query, types, memory)
+        };
+        let (text, query, types) = memory.within(|| security::as_author(author, analyse))?;
+        Self::new(&text, query, types, author, memory)
     }
 }
 
@@ -81,24 +86,70 @@ unsafe fn has_plan(statement: *mut pg_sys::Node) -> bool {
 /// The text with parameters the grammar refuses offered as literals.
 fn grammatical(text: &str) -> Result<String> {
     let mut text = text.to_owned();
-    let mut last = usize::MAX;
-    loop {
-        // SAFETY: the tree is not kept.
-        let (error, position) = match with_error_position(|| unsafe { only_statement(&text).map(|_| ()) }) {
-            Ok(()) => return Ok(text),
-            Err(failure) => failure,
-        };
+    let mut outcome = parsed(&text);
+    for _ in 0..MOST_WORDS {
+        let Err((error, position)) = outcome else { return Ok(text) };
         let Some((start, _)) = text.char_indices().nth(position.wrapping_sub(1)) else { return Err(error) };
-        let digits = text[start..]
-            .strip_prefix('$')
-            .map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());
-        if digits == 0 || start == last {
-            return Err(error);
-        }
-        last = start + 2;
-        let parameter = text[start..=start + digits].to_owned();
-        text.replace_range(start..=start + digits, &format!("'{MARK}{parameter}'"));
+        // A list of a thousand dates has a thousand of them: all that stand behind the same word are offered
+        // at once, or, where one of those is no parameter, the first.
+        let further = [true, false].into_iter().find_map(|all| {
+            let offered = offered(&text, start, all)?;
+            let outcome = parsed(&offered);
+            let further =
+                outcome.as_ref().err().is_none_or(|(error, now)| *now > position || error.is_cancel());
+            further.then_some((offered, outcome))
+        });
+        (text, outcome) = further.ok_or(error)?;
     }
+    outcome.map(|()| text).map_err(|(error, _)| error)
+}
+
+/// What the grammar says of a text: nothing, or its complaint and the place in characters from one.
+fn parsed(text: &str) -> std::result::Result<(), (Error, usize)> {
+    let scratch = OwnedContext::roomy(c"db_architect trial");
+    scratch.within(|| {
+        with_error_position(|| {
+            pgrx::check_for_interrupts!();
+            // SAFETY: the tree is not kept.
+            unsafe { only_statement(text).map(|_| ()) }
+        })
+    })
+}
+
+/// The text with the parameter at `start` as a literal, and with `all` those behind the same word too. None
+/// where there is no parameter.
+fn offered(text: &str, start: usize, all: bool) -> Option<String> {
+    let number = |at: usize| {
+        let digits = text[at..].strip_prefix('$')?.bytes().take_while(u8::is_ascii_digit).count();
+        (digits > 0).then(|| &text[at..=at + digits])
+    };
+    let word = |at: usize| {
+        let before = text[..at].trim_end();
+        let begin = before.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |i| i + 1);
+        before.get(begin..).unwrap_or_default()
+    };
+    number(start)?;
+    let mut offered = text[..start].to_owned();
+    let mut copied = start;
+    let mut quote = None;
+    for (at, character) in text[start..].char_indices().map(|(at, character)| (start + at, character)) {
+        match quote {
+            Some(open) => quote = Some(open).filter(|_| character != open),
+            None if ['"', '\''].contains(&character) => quote = Some(character),
+            None if character == '$' && (at == start || all && text[..at].ends_with(char::is_whitespace)) => {
+                if let Some(parameter) = number(at)
+                    && (at == start || !word(at).is_empty() && word(at).eq_ignore_ascii_case(word(start)))
+                {
+                    offered.push_str(&text[copied..at]);
+                    offered.push_str(&format!("'{MARK}{parameter}'"));
+                    copied = at + parameter.len();
+                }
+            }
+            None => {}
+        }
+    }
+    offered.push_str(&text[copied..]);
+    Some(offered)
 }
 
 /// Literals that `grammatical` made become parameters.
@@ -257,8 +308,19 @@ unsafe fn only_parameters(node: *mut pg_sys::Node) -> bool {
 /// As `analyse`.
 unsafe fn typed(raw: *mut pg_sys::RawStmt, text: &str) -> Result<(*mut pg_sys::Query, Vec<pg_sys::Oid>)> {
     let mut hints: Vec<pg_sys::Oid> = Vec::new();
-    // SAFETY: analysis changes its input, hence the copies.
-    let attempt = |hints: &[pg_sys::Oid]| with_error_position(|| unsafe { analyse(copy(raw), text, hints) });
+    let attempt = |hints: &[pg_sys::Oid]| {
+        // What a trial leaves behind goes with it.
+        let scratch = OwnedContext::roomy(c"db_architect trial");
+        let analysed = scratch.within(|| {
+            with_error_position(|| {
+                pgrx::check_for_interrupts!();
+                // SAFETY: analysis changes its input, hence the copy.
+                unsafe { analyse(copy(raw), text, hints) }
+            })
+        });
+        // SAFETY: the query lives in `scratch`; its copy is made in the caller's context.
+        analysed.map(|(query, types)| unsafe { (copy(query), types) })
+    };
     let mut failure = match attempt(&hints) {
         Ok(done) => return Ok(done),
         Err(failure) => failure,

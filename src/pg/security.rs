@@ -38,6 +38,19 @@ pub fn as_owner<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     switched(role, restricted, || settings_for(SAFE_SEARCH_PATH, false, work))
 }
 
+/// Runs `work` with the rights of whoever's code it may run and of nobody else, as `as_owner` does, but finds
+/// names on the caller's search_path: a statement is planned as a role that ran it, since planning runs its
+/// functions. None: as the caller, who gave the statement.
+pub fn as_author<R>(author: Option<pg_sys::Oid>, work: impl FnOnce() -> R) -> R {
+    match author {
+        Some(role) => {
+            let restricted = pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
+            switched(role, restricted, || settings_for(&[], false, work))
+        }
+        None => work(),
+    }
+}
+
 /// Role the current statement runs as.
 pub fn current_role() -> pg_sys::Oid {
     // SAFETY: reads backend-local state.
@@ -129,6 +142,12 @@ pub fn as_table_owner<R>(role: pg_sys::Oid, work: impl FnOnce() -> Result<R>) ->
 pub fn has_rights_of(role: pg_sys::Oid) -> bool {
     // SAFETY: look-ups about roles.
     unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), role) }
+}
+
+/// Whether a role is a superuser.
+pub fn is_superuser(role: pg_sys::Oid) -> bool {
+    // SAFETY: a look-up about a role; an unknown one is none.
+    unsafe { pg_sys::superuser_arg(role) }
 }
 
 /// Runs `work` as the extension's owner, who owns its storage, with a safe search_path.

@@ -110,12 +110,13 @@ pub(super) fn with<R>(
     parameters: pg_sys::ParamListInfo,
     work: impl FnOnce() -> R,
 ) -> R {
-    struct Idle;
-    impl Drop for Idle {
+    // A function that is run while this is planned may ask the same.
+    struct Back(bool, pg_sys::ParamListInfo, Active);
+    impl Drop for Back {
         fn drop(&mut self) {
-            ACTIVE.store(false, Ordering::Relaxed);
-            PARAMETERS.set(std::ptr::null_mut());
-            STATE.with_borrow_mut(|state| *state = Active::default());
+            ACTIVE.store(self.0, Ordering::Relaxed);
+            PARAMETERS.set(self.1);
+            STATE.set(std::mem::take(&mut self.2));
         }
     }
     let mut state = Active { hidden: configuration.hidden.iter().copied().collect(), ..Active::default() };
@@ -125,10 +126,8 @@ pub(super) fn with<R>(
             state.known.insert(part.oid, (Rc::clone(index), number));
         }
     }
-    STATE.set(state);
-    PARAMETERS.set(parameters);
-    ACTIVE.store(true, Ordering::Relaxed);
-    let _idle = Idle;
+    let _back =
+        Back(ACTIVE.swap(true, Ordering::Relaxed), PARAMETERS.replace(parameters), STATE.replace(state));
     work()
 }
 
@@ -350,12 +349,29 @@ unsafe extern "C-unwind" fn own_stats(
             Some(Some(statistics)) => unsafe {
                 (*data).statsTuple = statistics.tuple();
                 (*data).freefunc = Some(keep);
-                (*data).acl_ok = true;
+                (*data).acl_ok = may_read_all(part.definition.relid);
                 true
             },
             _ => false,
         }
     })
+}
+
+/// Whether the current role may read every row: values of the table are kept from functions that may tell of
+/// them otherwise, as PostgreSQL keeps its own statistics.
+///
+/// # Safety
+/// Called in a guard.
+unsafe fn may_read_all(table: pg_sys::Oid) -> bool {
+    // Privileges on a partition are those on what was asked.
+    let asked = super::ffi::partition_ancestors(table).pop().unwrap_or(table);
+    // SAFETY: look-ups about an existing table and the current role.
+    unsafe {
+        pg_sys::pg_class_aclcheck(asked, pg_sys::GetUserId(), pg_sys::ACL_SELECT.into())
+            == pg_sys::AclResult::ACLCHECK_OK
+            && pg_sys::check_enable_rls(asked, pg_sys::InvalidOid, true)
+                != pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32
+    }
 }
 
 /// The tuple is not the planner's to free.

@@ -45,6 +45,25 @@ sql "CREATE ROLE nosy LOGIN; GRANT USAGE ON SCHEMA architect TO nosy; GRANT EXEC
 is "no advice on what may not be read" "$(sql "SET ROLE nosy; SELECT count(*) FROM architect.suggest_indexes(weights => '{100000}', workload => ARRAY['SELECT * FROM big WHERE a = 1'])" 2>/dev/null | tail -1)" 0
 like "and the reason is told" "$(sql "SET ROLE nosy; SELECT outcome FROM architect.workload_coverage(workload => ARRAY['SELECT * FROM big WHERE a = 1'])" 2>/dev/null)" "may not"
 
+# What is run by others is planned as they are: their functions get nobody else's rights, nor his settings.
+sql "CREATE ROLE spy LOGIN; CREATE SCHEMA spy AUTHORIZATION spy; CREATE TABLE seen (who text); GRANT INSERT ON seen TO PUBLIC; GRANT SELECT ON big TO spy;
+     SET ROLE spy; CREATE FUNCTION spy.note() RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.seen VALUES (current_user); PERFORM set_config(''search_path'', ''spy'', false); RETURN 1; END';
+     CREATE FUNCTION spy.seen(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN spy.note(); END'"
+for i in 1 2 3 4 5 6; do
+    sql "SET ROLE spy; SELECT count(*) FROM big WHERE b = spy.seen(1)" >/dev/null
+    sql "SET ROLE spy; SELECT count(*) FROM big WHERE spy.seen(b) = 1 LIMIT 5" >/dev/null
+    sql "SET ROLE spy; SELECT count(*) FROM big WHERE c = '$i'" >/dev/null
+done
+sql "TRUNCATE seen"
+is "the caller's settings stay" "$(sql "SELECT count(*) >= 0 FROM architect.suggest_indexes(); SHOW search_path" 2>/dev/null | tail -1)" '"$user", public'
+sql "SELECT count(*) FROM architect.workload_coverage()" >/dev/null
+sql "SELECT count(*) FROM architect.analyze_slow_queries('0')" >/dev/null
+sql_is "functions of others run as they are" "SELECT string_agg(DISTINCT who, ',') FROM seen" spy
+sql "GRANT pg_read_all_stats TO nosy; GRANT SELECT ON big TO nosy"
+like "what no role of the caller's ran is left out" "$(sql "SET ROLE nosy; SELECT outcome FROM architect.workload_coverage()" 2>/dev/null)" "rights this role does not have"
+sql "GRANT spy TO nosy"
+like "and is not once it has the rights" "$(sql "SET ROLE nosy; SELECT outcome FROM architect.workload_coverage()" 2>/dev/null)" "analysed"
+
 # Nothing of ours is in pg_stat_statements because of an analysis.
 sql_is "analysing enters nothing" "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%ORDER BY d LIMIT%' AND query NOT LIKE '%format%'" 0
 

@@ -6,7 +6,8 @@ use crate::index::sizer::Sizer;
 use crate::index::statement;
 use crate::pg::index_definition::IndexDefinition;
 use crate::pg::subtransaction::attempt;
-use crate::pg::{lookup, spi};
+use crate::pg::table::Table;
+use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
 
 pub struct Finding {
@@ -89,8 +90,16 @@ fn estimated(index: &Index, sizer: &mut Sizer) -> Result<(i64, &'static str)> {
     {
         return Err(Error::insufficient_privilege("no privilege to read rows of the table"));
     }
+    // Reading a table runs what its owner put into its indexes, policies and constraints.
+    let owner = Table::open(index.table, pg_sys::AccessShareLock as i32).map(|table| table.owner());
+    let reader = owner.filter(|owner| security::has_rights_of(*owner));
+    if reader.is_none() && !owner.is_some_and(security::is_superuser) {
+        return Err(Error::insufficient_privilege("reading the table would run its owner's functions"));
+    }
+    sizer.serve(reader);
     let size = attempt(|| {
-        sizer.size(&IndexDefinition::resolve(&lookup::index_definition(index.oid), index.table)?)
+        let resolve = || IndexDefinition::resolve(&lookup::index_definition(index.oid), index.table);
+        sizer.size(&security::as_author(reader, resolve)?)
     })?;
     Ok(((size.pages * f64::from(pg_sys::BLCKSZ)) as i64, "sample of the table"))
 }

@@ -11,12 +11,13 @@ use pgrx::prelude::*;
 /// indexes with pgstattuple instead of estimating from a sample of their tables' rows.
 /// Returns one row for each index, the most wasteful first: size_bytes, expected_bytes after a rebuild,
 /// wasted_bytes and wasted_percent; method, 'sample of the table' or 'pgstattuple', or 'none' where the
-/// caller may not read the table; reason; fix, where 40 percent or more are wasted: less is what splits of
+/// caller may not read the table, or reading it would run functions of an owner whose rights the caller does
+/// not have, if that is no superuser; reason; fix, where 40 percent or more are wasted: less is what splits of
 /// pages leave in any index that grows. A sample is right within some percent where it can tell how often
 /// keys repeat.
 /// Errors: 55000 exact figures without pgstattuple; 22023 not a size.
 /// Lock: ACCESS SHARE on each table and index looked at; those held exclusively by others are left out.
-/// Privilege: EXECUTE, and SELECT on the tables, or for exact figures EXECUTE on pgstatindex.
+/// Privilege: EXECUTE, and SELECT on the tables and their owners' rights, with which they are read, or for exact figures EXECUTE on pgstatindex.
 #[pg_extern(volatile)]
 fn index_bloat(
     min_size: default!(&str, "'10 MB'"),

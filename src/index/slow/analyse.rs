@@ -64,7 +64,7 @@ fn plain(kind: &'static str, detail: String) -> Finding {
 
 fn not_planned(sqlstate: &str) -> String {
     let why = match sqlstate {
-        "42501" => ": the current role lacks a privilege",
+        "42501" => ": a role that ran it lacks a privilege, or the current role the rights of any that did",
         "42P01" => ": a table is gone, or not in the search_path",
         "42703" => ": a column is gone, or it is of a function and names its variables",
         _ => "",
@@ -83,7 +83,11 @@ impl Work {
         let Some(text) = &figures.text else {
             return Ok(vec![plain("not_analyzed", "the current role may not see its text".to_owned())]);
         };
-        let statement = Statement::repaired(text)?;
+        if figures.author.is_none() {
+            return Ok(vec![plain("not_analyzed", not_planned("42501"))]);
+        }
+        self.sizer.serve(figures.author);
+        let statement = Statement::repaired(text, figures.author)?;
         let shape = statement.shape(&Configuration::default(), &Parameters::none())?;
         for node in &shape.nodes {
             if let Kind::SequentialScan { relation, .. } | Kind::IndexScan { relation, .. } = &node.kind {

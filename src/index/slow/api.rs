@@ -19,7 +19,8 @@ use pgrx::prelude::*;
 /// Plans are made without parameter values, in the caller's search_path, now: an index made since shows.
 /// Errors: 55000 no pg_stat_statements. Lock: ACCESS SHARE on the statements' tables until the transaction
 /// ends (ROW EXCLUSIVE where a statement would change them). Nothing is executed; no transaction id is
-/// assigned. Privilege: EXECUTE, and what the statements need: others are not_analyzed.
+/// assigned. Privilege: EXECUTE, and the rights of a role that ran the statement, as which
+/// it is planned: others are not_analyzed.
 #[pg_extern(volatile)]
 fn analyze_slow_queries(
     min_mean: default!(Interval, "'100 ms'"),

@@ -2,8 +2,10 @@
 
 use crate::catalog::workload;
 use crate::error::{Error, Result};
+use crate::index::workload::AUTHOR;
 use crate::pg::{security, spi};
 use pgrx::datum::Interval;
+use pgrx::pg_sys;
 
 /// A statement's figures, all roles' together.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +22,8 @@ pub struct Figures {
     pub temp_written: f64,
     pub wal_bytes: f64,
     pub jit_ms: f64,
+    /// As whom it is planned; none where the caller has the rights of no role that ran it.
+    pub author: Option<pg_sys::Oid>,
 }
 
 impl Figures {
@@ -53,13 +57,14 @@ pub fn read(min_mean: &Interval, top: i32) -> Result<Vec<Figures>> {
                             sum(p.shared_blks_hit)::float8 AS hit, sum(p.shared_blks_read)::float8 AS read,
                             sum(p.temp_blks_written)::float8 AS temp, sum(p.wal_bytes)::float8 AS wal,
                             sum(coalesce((j.j ->> 'jit_generation_time')::float8, 0) + coalesce((j.j ->> 'jit_inlining_time')::float8, 0)
-                                + coalesce((j.j ->> 'jit_optimization_time')::float8, 0) + coalesce((j.j ->> 'jit_emission_time')::float8, 0)) AS jit_ms
-                       FROM {view} AS p
+                                + coalesce((j.j ->> 'jit_optimization_time')::float8, 0) + coalesce((j.j ->> 'jit_emission_time')::float8, 0)) AS jit_ms,
+                            {AUTHOR} AS author
+                       FROM {view} AS p LEFT JOIN pg_roles AS r ON r.oid = p.userid
                        CROSS JOIN LATERAL (SELECT CASE WHEN p.total_exec_time > 1000 THEN to_jsonb(p) - 'query' END) AS j (j)
                       WHERE p.queryid IS NOT NULL
                         AND p.dbid = (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database())
                       GROUP BY p.queryid)
-                 SELECT s.queryid, s.query, s.calls, s.rows, s.exec_ms, s.plan_ms, s.hit, s.read, s.temp, s.wal, s.jit_ms
+                 SELECT s.queryid, s.query, s.calls, s.rows, s.exec_ms, s.plan_ms, s.hit, s.read, s.temp, s.wal, s.jit_ms, s.author
                    FROM statement AS s
                   WHERE s.calls > 0 AND (s.exec_ms / s.calls >= extract(epoch FROM $1)::float8 * 1000 OR s.calls >= $3)
                   ORDER BY s.exec_ms DESC, s.queryid LIMIT $2"
@@ -79,6 +84,7 @@ pub fn read(min_mean: &Interval, top: i32) -> Result<Vec<Figures>> {
                     temp_written: number(9)?,
                     wal_bytes: number(10)?,
                     jit_ms: number(11)?,
+                    author: row.get(12)?,
                 })
             },
         )

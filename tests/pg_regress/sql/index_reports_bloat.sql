@@ -32,6 +32,28 @@ GRANT SELECT (id) ON grown TO index_blt_reader;
 SET ROLE index_blt_reader;
 SELECT index_name, expected_bytes, method, reason, fix FROM architect.index_bloat('16 kB') WHERE index_name = 'index_blt.grown_id';
 RESET ROLE;
+
+-- Reading a table runs what its owner put into its indexes: with the owner's rights, and nobody else's.
+GRANT CREATE ON SCHEMA index_blt TO index_blt_reader;
+SET ROLE index_blt_reader;
+CREATE TABLE theirs AS SELECT g AS a FROM generate_series(1, 3000) AS g;
+CREATE FUNCTION spying(a int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN
+  IF current_user <> 'index_blt_reader' THEN RAISE WARNING 'run as %', current_user; END IF;
+  PERFORM set_config('search_path', 'hostile', false);
+  RETURN a; END$$;
+CREATE INDEX theirs_spying ON theirs (spying(a), spying(1));
+RESET ROLE;
+SELECT method FROM architect.index_bloat('0') WHERE index_name = 'index_blt.theirs_spying';
+SHOW search_path;
+CREATE ROLE index_blt_other;
+GRANT USAGE ON SCHEMA index_blt, architect TO index_blt_other;
+GRANT EXECUTE ON FUNCTION architect.index_bloat TO index_blt_other;
+GRANT SELECT ON theirs TO index_blt_other;
+SET ROLE index_blt_other;
+SELECT method, reason FROM architect.index_bloat('0') WHERE index_name = 'index_blt.theirs_spying';
+RESET ROLE;
+DROP OWNED BY index_blt_other;
+DROP ROLE index_blt_other;
 DROP OWNED BY index_blt_reader;
 DROP ROLE index_blt_reader;
 DROP SCHEMA index_blt CASCADE;
