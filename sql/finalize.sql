@@ -101,7 +101,8 @@ Statements are known by query_id, that of pg_stat_statements: no text, constant 
 Plans are made without parameter values, in the caller''s search_path, now: an index made since shows.
 Errors: 55000 no pg_stat_statements. Lock: ACCESS SHARE on the statements'' tables until the transaction
 ends (ROW EXCLUSIVE where a statement would change them). Nothing is executed; no transaction id is
-assigned. Privilege: EXECUTE, and what the statements need: others are not_analyzed.';
+assigned. Privilege: EXECUTE, and the rights of a role that ran the statement, as which
+it is planned: others are not_analyzed.';
 COMMENT ON ROUTINE architect.anonymize_table IS
 'Replaces what a table''s columns hold by what was declared for them, for good, in one transaction.
 
@@ -682,12 +683,13 @@ Arguments: min_size, below which an index is not looked at; exact, whether to re
 indexes with pgstattuple instead of estimating from a sample of their tables'' rows.
 Returns one row for each index, the most wasteful first: size_bytes, expected_bytes after a rebuild,
 wasted_bytes and wasted_percent; method, ''sample of the table'' or ''pgstattuple'', or ''none'' where the
-caller may not read the table; reason; fix, where 40 percent or more are wasted: less is what splits of
+caller may not read the table, or reading it would run functions of an owner whose rights the caller does
+not have, if that is no superuser; reason; fix, where 40 percent or more are wasted: less is what splits of
 pages leave in any index that grows. A sample is right within some percent where it can tell how often
 keys repeat.
 Errors: 55000 exact figures without pgstattuple; 22023 not a size.
 Lock: ACCESS SHARE on each table and index looked at; those held exclusively by others are left out.
-Privilege: EXECUTE, and SELECT on the tables, or for exact figures EXECUTE on pgstatindex.';
+Privilege: EXECUTE, and SELECT on the tables and their owners'' rights, with which they are read, or for exact figures EXECUTE on pgstatindex.';
 COMMENT ON ROUTINE architect.index_cost IS
 'What a query would cost with other indexes, in numbers: explain_with_indexes without the plans.
 
@@ -1240,7 +1242,9 @@ advice_log where the server can be written to.
 Errors: 55000 pg_stat_statements is not there and no workload given; 22023 invalid argument. A statement
 that cannot be analysed is left out: workload_coverage() says why.
 Lock: ACCESS SHARE on the tables of the workload (ROW EXCLUSIVE on those its statements change) until the
-transaction ends. Privilege: EXECUTE; statements are analysed as the caller, on the caller''s search_path.';
+transaction ends. Privilege: EXECUTE; a statement of
+pg_stat_statements is analysed as a role that ran it and whose rights the caller has (others are left out),
+a given one as the caller, on the caller''s search_path: planning runs functions.';
 COMMENT ON ROUTINE architect.take_snapshot IS
 'Keeps the counters of all indexes, and of the statements that take the most time, so that the use of an
 index is known over a stated time and survives a reset of statistics. run_maintenance() does it too.

@@ -15,13 +15,13 @@ pub(super) unsafe fn is_trusted(expression: *mut pg_sys::Node) -> bool {
     // SAFETY: the caller's promise; nodes are what their tags say.
     unsafe {
         walk(expression, Tree::Analysed, &mut |node| {
-            trusted = trusted
-                // The domain's conditions are its owner's; so are those of domains that a literal of a
-                // composite type is read into.
-                && !is(node, NodeTag::T_CoerceToDomain)
-                && !(is(node, NodeTag::T_CoerceViaIO)
-                    && is_made_later((*node.cast::<pg_sys::CoerceViaIO>()).resulttype))
-                && !pg_sys::check_functions_in_node(node, Some(is_somebodys), std::ptr::null_mut());
+            // The domain's conditions are its owner's; so are those of domains that the text of a composite value
+            // is read into.
+            let conditions = is(node, NodeTag::T_CoerceToDomain)
+                || is(node, NodeTag::T_CoerceViaIO)
+                    && is_made_later((*node.cast::<pg_sys::CoerceViaIO>()).resulttype);
+            let strange = pg_sys::check_functions_in_node(node, Some(is_somebodys), std::ptr::null_mut());
+            trusted &= !conditions && !strange;
             trusted
         });
     }

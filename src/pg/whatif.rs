@@ -367,7 +367,7 @@ unsafe fn may_read_all(table: pg_sys::Oid) -> bool {
     let asked = super::ffi::partition_ancestors(table).pop().unwrap_or(table);
     // SAFETY: look-ups about an existing table and the current role.
     unsafe {
-        pg_sys::pg_class_aclcheck(asked, pg_sys::GetUserId(), pg_sys::ACL_SELECT.into())
+        pg_sys::pg_class_aclcheck(asked, pg_sys::GetUserId(), pg_sys::ACL_SELECT as pg_sys::AclMode)
             == pg_sys::AclResult::ACLCHECK_OK
             && pg_sys::check_enable_rls(asked, pg_sys::InvalidOid, true)
                 != pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32
