@@ -62,6 +62,13 @@ impl Error {
         Self::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message)
     }
 
+    /// The same under another SQLSTATE.
+    #[must_use]
+    pub fn with_code(mut self, code: PgSqlErrorCode) -> Self {
+        self.code = code;
+        self
+    }
+
     pub fn message(&self) -> &str {
         &self.message
     }

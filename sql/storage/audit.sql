@@ -76,12 +76,9 @@ CREATE INDEX audit_entry_time_idx ON architect.audit_entry USING brin (changed_a
 -- Never a refused row: what no month covers lands here until run_maintenance() moves it.
 CREATE TABLE architect.audit_entry_default PARTITION OF architect.audit_entry DEFAULT USING heap;
 
--- How the log is kept: one row.
+-- How the log is kept: one row, beside its row of partition_policy, which says how long.
 CREATE TABLE architect.audit_setting (
     one_row            boolean PRIMARY KEY DEFAULT true CHECK (one_row),
-    months_ahead       integer NOT NULL DEFAULT 3 CHECK (months_ahead BETWEEN 0 AND 120),
-    keep               interval,
-    action             text NOT NULL DEFAULT 'drop' CHECK (action IN ('drop', 'detach')),
     require_seal       boolean NOT NULL DEFAULT true,
     last_seal_id       bigint
 );
@@ -189,6 +186,6 @@ COMMENT ON VIEW architect.audit_log IS 'Every recorded change: what, when, in wh
 COMMENT ON TABLE architect.audit_entry IS 'Storage behind audit_log, partitioned by month on changed_at. Written by the capture trigger only.';
 COMMENT ON TABLE architect.audit_table IS 'Audited tables and how each is recorded. Change it through enable_audit and disable_audit.';
 COMMENT ON TABLE architect.audit_schema IS 'Schemas whose new tables are audited as they are created.';
-COMMENT ON TABLE architect.audit_setting IS 'How the log is kept. Change it through set_audit_retention and set_audit_months_ahead.';
+COMMENT ON TABLE architect.audit_setting IS 'Whether what is not sealed is kept. Change it through set_audit_retention.';
 COMMENT ON TABLE architect.audit_seal IS 'The chain of hashes written by seal_audit_log.';
 COMMENT ON TABLE architect.audit_seal_chunk IS 'Hashes of some thousand audit entries each, of which seals are made.';

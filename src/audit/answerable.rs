@@ -3,7 +3,7 @@
 
 use crate::audit::lineage::LoggedShape;
 use crate::audit::partitions;
-use crate::audit::settings::Settings;
+use crate::audit::settings;
 use crate::audit::subject::Subject;
 use crate::catalog::relation;
 use crate::error::{Error, Result};
@@ -57,7 +57,7 @@ pub fn earliest(table_id: i32) -> Result<i64> {
             Ok(())
         },
     )?;
-    if Settings::read()?.keep.is_none() {
+    if settings::keeps_everything()? {
         return Ok(found);
     }
     // Where old months go, what the log begins with is all there is.

@@ -1,9 +1,10 @@
 //! The SQL functions of keeping the log and of sealing it.
 
 use crate::audit::seal::{self, retire};
-use crate::audit::{maintain, storage};
+use crate::audit::{keeping, maintain, settings, storage};
 use crate::capture::policy::storage_missing;
 use crate::error::{self, Error};
+use crate::partition::policy::{self, Fate, Keep};
 use crate::pg::table::Table;
 use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -42,17 +43,16 @@ fn set_audit_retention(
                 .detail("Less than a day is no time to keep a log.")
                 .hint("Give an interval such as '2 years', or null to keep everything."));
         }
-        let changed = spi::run(
-            "UPDATE architect.audit_setting AS s SET keep = $1, action = $2, require_seal = $3
-              WHERE (s.keep, s.action, s.require_seal) IS DISTINCT FROM ($1, $2, $3)",
-            &[keep.into(), action.into(), require_seal.into()],
+        let fate = Fate::parse(action, None, None)?;
+        let sealing = spi::run(
+            "UPDATE architect.audit_setting AS s SET require_seal = $1 WHERE s.require_seal <> $1",
+            &[require_seal.into()],
         )?;
-        let kept = security::with_settings(&[(c"IntervalStyle", c"postgres")], || {
-            spi::read_one_now::<String>(
-                "SELECT s.keep::pg_catalog.text FROM architect.audit_setting AS s",
-                &[],
-            )
-        });
+        let changed = policy::set_retention(keeping::ensure_policy()?, keep, &fate)? || sealing > 0;
+        let kept = match settings::retention()?.map(|retention| retention.keep) {
+            Some(Keep::Time { text, .. }) => Some(text),
+            _ => None,
+        };
         let detail = match kept {
             Some(keep) => format!("months that ended {keep} ago: {action}"),
             None => "everything is kept".to_owned(),
@@ -79,17 +79,12 @@ fn set_audit_months_ahead(
             .into());
     }
     storage::ensure()?;
-    let changed = security::as_extension_owner(|| {
-        spi::run(
-            "UPDATE architect.audit_setting AS s SET months_ahead = $1 WHERE s.months_ahead <> $1",
-            &[months.into()],
-        )
-    })?;
+    let changed = security::as_extension_owner(|| policy::set_ahead(keeping::ensure_policy()?, months))?;
     Ok(TableIterator::once(("audit_entry".to_owned(), report(changed), format!("{months} months ahead"))))
 }
 
-fn report(changed: usize) -> String {
-    if changed > 0 { "changed" } else { "exists" }.to_owned()
+fn report(changed: bool) -> String {
+    if changed { "changed" } else { "exists" }.to_owned()
 }
 
 /// Seals what has been committed to the audit log since the last seal: hashes it and chains the hash to

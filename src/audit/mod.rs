@@ -19,13 +19,14 @@
 //! | `row_key.rs` | a key as asked for and as the log spells it |
 //! | `lineage.rs` | pure: what a column of an earlier shape is called now |
 //! | `options.rs` | pure: what a caller may ask for |
-//! | `partitions.rs` | the log's months: listing, making, attaching |
+//! | `partitions.rs` | the log's months, as the catalogue has them |
+//! | `keeping.rs` | the log as a table the policy engine keeps, and what that has to ask |
 //! | `maintain.rs` | the steps run_maintenance() runs for the log |
 //! | `redact.rs` | forgetting a person |
 //! | `seal/` | the chain of hashes: sealing, verifying |
-//! | `retention.rs` | dropping months and contexts that are past keeping |
+//! | `retention.rs` | dropping contexts nothing refers to |
 //! | `keeping_api.rs` | the SQL functions of keeping and sealing |
-//! | `settings.rs` | how long the log is kept, how far ahead it is made |
+//! | `settings.rs` | how long the log is kept |
 //! | `storage.rs` | the log's tables, made on first use and owned by the extension's owner |
 
 mod answerable;
@@ -35,6 +36,7 @@ mod coverage;
 mod enable;
 mod entries;
 mod history;
+pub mod keeping;
 mod keeping_api;
 mod lineage;
 pub mod maintain;

@@ -1,79 +1,12 @@
-//! What goes: whole months past the time to keep, and contexts nothing refers to any more.
+//! Contexts nothing refers to any more go once the months that could have are gone.
 
-use crate::audit::partitions::{self, Partition, readable};
-use crate::audit::seal::retire;
-use crate::audit::settings::Settings;
+use crate::audit::partitions::{self, readable};
+use crate::audit::settings;
 use crate::error::Result;
 use crate::maintenance::{Run, contexts};
-use crate::pg::{lookup, spi};
+use crate::partition::policy::{Fate, Keep};
+use crate::pg::spi;
 use pgrx::prelude::*;
-
-/// Drops, or detaches, the months past keeping, the oldest first.
-pub fn drop_months(run: &mut Run) -> Result<()> {
-    let due = run.transaction(|| {
-        if !super::maintain::log_exists() {
-            return Ok(Vec::new());
-        }
-        let Some(keep) = Settings::read()?.keep else { return Ok(Vec::new()) };
-        // Never the current month, however little is to be kept.
-        let limit = spi::read_one_now::<TimestampWithTimeZone>(
-            "SELECT LEAST(pg_catalog.now() OPERATOR(pg_catalog.-) $1,
-                          pg_catalog.date_trunc('month', pg_catalog.now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')",
-            &[keep.into()],
-        )
-        .map_or(i64::MIN, i64::from);
-        Ok(partitions::all()?.into_iter().filter(|p| p.high.is_some_and(|high| high <= limit)).collect())
-    })?;
-    let mut failure = Ok(());
-    for partition in due {
-        match run.retrying(|| drop_month(&partition)) {
-            Ok((action, detail)) => run.note(partition.name, action, detail),
-            Err(error) if error.is_cancel() => return Err(error),
-            Err(error) => {
-                run.note(partition.name, "failed", error.one_line());
-                failure = Err(error);
-            }
-        }
-    }
-    failure
-}
-
-fn drop_month(partition: &Partition) -> Result<(&'static str, String)> {
-    let settings = Settings::read()?;
-    let name = lookup::qualify("architect", &partition.name);
-    // Nobody writes to it, or to the log at all, from here to the end: what is checked stays true.
-    spi::run("LOCK TABLE ONLY architect.audit_entry IN ACCESS EXCLUSIVE MODE", &[])?;
-    spi::run(&format!("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE"), &[])?;
-    let (Some(high), low) = (partition.high, partition.low) else {
-        return Ok(("kept", "it has no upper bound".into()));
-    };
-    let period = match low {
-        Some(low) => format!("{} to {}", readable(low), readable(high)),
-        None => format!("everything before {}", readable(high)),
-    };
-    let mut detail = period.clone();
-    if retire::in_use() {
-        if settings.require_seal && !retire::is_sealed(&name)? {
-            return Ok((
-                "kept",
-                "not sealed yet: a transaction may still be open, or call seal_audit_log()".into(),
-            ));
-        }
-        let action = if settings.detach { "detached" } else { "dropped" };
-        let seal = retire::retire(
-            low.unwrap_or(i64::MIN / 2),
-            high,
-            &format!("{} {action} by the retention policy ({period})", partition.name),
-        )?;
-        detail = format!("{period}; seal {}", seal.seal_id);
-    }
-    if settings.detach {
-        spi::run(&format!("ALTER TABLE architect.audit_entry DETACH PARTITION {name}"), &[])?;
-        return Ok(("detached", detail));
-    }
-    spi::run(&format!("DROP TABLE {name}"), &[])?;
-    Ok(("dropped", detail))
-}
 
 /// Deletes contexts older than anything that can refer to them: a session stores its context anew at least
 /// every 28 days, so an entry's context is at most that much older than the entry.
@@ -82,12 +15,13 @@ pub fn purge_contexts(run: &mut Run) -> Result<()> {
         if !super::maintain::log_exists() {
             return Ok(None);
         }
-        // Detached months are of use only with the contexts they refer to.
-        let settings = Settings::read()?;
-        if settings.keep.is_none() || settings.detach {
-            return Ok(None);
+        // Months that are detached or archived are of use only with the contexts they refer to.
+        match settings::retention()? {
+            Some(retention) if !matches!(retention.keep, Keep::Forever) && retention.fate == Fate::Drop => {
+                oldest_kept()
+            }
+            _ => Ok(None),
         }
-        oldest_kept()
     })?;
     let Some(limit) = limit else { return Ok(()) };
     let purged = contexts::purge(run, limit)?;

@@ -1,36 +1,23 @@
-//! How the log is kept: the one row of audit_setting, which survives with the log.
+//! How the log is kept: what the policy engine keeps of it, and the row of audit_setting, which survives with
+//! the log.
 
+use crate::audit::partitions::LOG;
 use crate::error::Result;
-use crate::pg::spi;
-use pgrx::prelude::*;
+use crate::partition::policy::{self, Keep, Retention};
+use crate::pg::{lookup, spi};
 
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub months_ahead: i32,
-    /// Months older than this go; none: nothing ever goes.
-    pub keep: Option<Interval>,
-    /// Detached tables stay as they are instead of being dropped.
-    pub detach: bool,
-    /// Where the log is sealed, what is not sealed yet stays.
-    pub require_seal: bool,
+/// How long the log is kept, and what becomes of what is past that; none where it has no policy.
+pub fn retention() -> Result<Option<Retention>> {
+    let Some(log) = lookup::own_relation(LOG) else { return Ok(None) };
+    Ok(policy::read(Some(log))?.into_iter().next().map(|policy| policy.retention))
 }
 
-impl Settings {
-    pub fn read() -> Result<Self> {
-        let rows = spi::read_now(
-            "SELECT s.months_ahead, s.keep, s.action OPERATOR(pg_catalog.=) 'detach', s.require_seal
-               FROM architect.audit_setting AS s",
-            &[],
-            |row| {
-                Ok(Self {
-                    months_ahead: row.get(1)?.unwrap_or(3),
-                    keep: row.get(2)?,
-                    detach: row.get(3)?.unwrap_or_default(),
-                    require_seal: row.get(4)?.unwrap_or(true),
-                })
-            },
-        )?;
-        let default = Self { months_ahead: 3, keep: None, detach: false, require_seal: true };
-        Ok(rows.into_iter().next().unwrap_or(default))
-    }
+/// Whether anything ever goes.
+pub fn keeps_everything() -> Result<bool> {
+    Ok(retention()?.is_none_or(|retention| matches!(retention.keep, Keep::Forever)))
+}
+
+/// Whether what is not sealed yet stays, where the log is sealed.
+pub fn requires_seal() -> bool {
+    spi::read_one_now::<bool>("SELECT s.require_seal FROM architect.audit_setting AS s", &[]).unwrap_or(true)
 }

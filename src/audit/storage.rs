@@ -1,9 +1,9 @@
 //! The log's tables: made by the first enable_audit, as the extension's owner.
 
-use crate::audit::{partitions, settings};
+use crate::audit::keeping;
 use crate::capture::storage as shared;
 use crate::error::Result;
-use crate::pg::{lookup, security, session, spi};
+use crate::pg::{lookup, security, spi};
 
 /// Makes the storage if it is not there, and notes where it is: after a restore into another database
 /// stored identifiers are looked up again by name.
@@ -13,18 +13,9 @@ pub fn ensure() -> Result<()> {
             shared::ensure()?;
             if lookup::own_relation("audit_entry").is_none() {
                 spi::run(include_str!("../../sql/storage/audit.sql"), &[])?;
-                make_months()?;
+                keeping::make_first_months()?;
             }
         }
         shared::note_origin()
     })
-}
-
-/// The months a new log starts with: this one and the next ones, until run_maintenance() makes more.
-fn make_months() -> Result<()> {
-    for month in partitions::months(session::clock(), settings::Settings::read()?.months_ahead)? {
-        partitions::create(&month)?;
-        partitions::attach(&month)?;
-    }
-    Ok(())
 }

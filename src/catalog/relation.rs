@@ -27,6 +27,18 @@ impl Relation {
     /// The table `relid`, which the caller owns and on which `action` makes sense: an ordinary or
     /// partitioned table that is neither temporary nor a system catalogue nor ours.
     pub fn owned_table(relid: pg_sys::Oid, action: &str) -> Result<Self> {
+        let relation = Self::owned_even_if_ours(relid, action)?;
+        if lookup::own_schema().is_some() && relation.schema == "architect" {
+            let name = relation.qualified_name();
+            return Err(Error::wrong_object_type(format!("cannot {action} {name}"))
+                .detail(format!("Table {name} belongs to db_architect."))
+                .hint("Name a table of your application."));
+        }
+        Ok(relation)
+    }
+
+    /// The same, and it may be ours.
+    pub fn owned_even_if_ours(relid: pg_sys::Oid, action: &str) -> Result<Self> {
         let facts = spi::read_now(
             "SELECT c.relkind, c.relpersistence, c.relispartition,
                     pg_catalog.pg_has_role(c.relowner, 'USAGE'),
@@ -91,11 +103,6 @@ impl Relation {
             return Err(Error::wrong_object_type(format!("cannot {action} {name}"))
                 .detail(format!("Table {name} is temporary."))
                 .hint("Name a permanent or unlogged table."));
-        }
-        if lookup::own_schema().is_some() && self.schema == "architect" {
-            return Err(Error::wrong_object_type(format!("cannot {action} {name}"))
-                .detail(format!("Table {name} belongs to db_architect."))
-                .hint("Name a table of your application."));
         }
         if !facts.owned {
             return Err(Error::insufficient_privilege(format!("must be owner of table {}", self.name))

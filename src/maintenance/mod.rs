@@ -27,8 +27,9 @@ pub struct Step {
 
 /// What each capability has registered, in the order it is run.
 const CAPABILITIES: &[&[Step]] = &[
-    crate::audit::maintain::STEPS,
+    crate::audit::maintain::BEFORE,
     crate::partition::maintain_api::STEPS,
+    crate::audit::maintain::STEPS,
     crate::cdc::upkeep::STEPS,
     crate::cdc::consumer::maintain::STEPS,
     crate::cdc::decode::slots::STEPS,

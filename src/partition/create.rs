@@ -1,5 +1,6 @@
 //! Making partitions: LIKE and ATTACH, which hold up neither readers nor writers of the parent.
 
+use super::guard;
 use super::layout::{self, Layout, Shape};
 use super::missing::{Cell, Piece};
 use super::table::{Parent, Partition};
@@ -30,6 +31,8 @@ pub struct Creation {
     /// What makes it impossible, if anything does.
     pub conflict: Option<String>,
     pub sql: Vec<String>,
+    /// The last of it: what makes it a partition.
+    pub attach: String,
     /// May fail without harm.
     pub afterwards: Vec<String>,
     identity_index: Option<pg_sys::Oid>,
@@ -54,7 +57,7 @@ pub fn plan(layout: &Layout, cells: &[Cell], privileges: bool) -> Result<Vec<Cre
     if pieces.is_empty() {
         return Ok(Vec::new());
     }
-    let template = Template::of(&layout.parent, layout.latest(), privileges)?;
+    let template = Template::of(&layout.parent, layout.latest(), layout.default(), privileges)?;
     let divided = template.divided_like.map(Divided::read).transpose()?;
     pieces.into_iter().map(|piece| creation(layout, piece, &template, divided.as_ref())).collect()
 }
@@ -73,12 +76,12 @@ fn creation(
         sql.extend(divided.partitions(&parent.schema, &name, &child));
     }
     sql.extend(template.before_attaching(&child));
-    sql.push(format!(
+    let attach = format!(
         "ALTER TABLE {} ATTACH PARTITION {child} FOR VALUES FROM ({}) TO ({})",
         parent.qualified_name(),
         piece.low.sql,
         piece.high.sql
-    ));
+    );
     let conflict = match divided.and_then(|d| d.refusal.clone()) {
         Some(refusal) => Some(refusal),
         None => taken(parent, &name)?,
@@ -87,6 +90,7 @@ fn creation(
         piece: piece.clone(),
         conflict,
         sql,
+        attach,
         afterwards: template.after_attaching(&child),
         identity_index: template.identity_index,
         name,
@@ -186,11 +190,29 @@ impl Divided {
 }
 
 impl Creation {
-    /// Runs it, as the owner, in the caller's transaction, which has locked the parent.
-    pub fn run(&self, parent: &Parent) -> Result<String> {
+    /// All of it, to show.
+    #[must_use]
+    pub fn script(&self) -> String {
+        format!("{}; {}", self.sql.join("; "), self.attach)
+    }
+
+    /// The table's name, with its schema.
+    #[must_use]
+    pub fn child(&self, parent: &Parent) -> String {
+        lookup::qualify(&parent.schema, &self.name)
+    }
+
+    /// Runs it, as the owner, in the caller's transaction, which has locked the parent. `between` is done
+    /// with the table before it becomes a partition.
+    pub fn run(&self, parent: &Parent, between: impl FnOnce() -> Result<()>) -> Result<String> {
         for statement in &self.sql {
             spi::run(statement, &[])?;
         }
+        if let Some(guard) = guard::of_parent(parent) {
+            guard.made(&self.name)?;
+        }
+        between()?;
+        spi::run(&self.attach, &[])?;
         if let Some(index) = self.identity_index {
             let child = lookup::relation_named(&parent.schema, &self.name);
             if let Some(index) = child.and_then(|child| template::index_of(child, index)) {
@@ -215,7 +237,7 @@ impl Creation {
         if let Some(conflict) = &self.conflict {
             return Ok(Err(Refused { action: "conflict", detail: conflict.clone() }));
         }
-        match subtransaction::attempt(|| self.run(&layout.parent)) {
+        match subtransaction::attempt(|| self.run(&layout.parent, || Ok(()))) {
             Ok(notes) => Ok(Ok(notes)),
             // A lock that was not to be had: to be tried again as a whole.
             Err(error) if error.is_cancel() || super::locking::is_busy(&error) => Err(error),
@@ -275,7 +297,7 @@ pub fn run(
                 Some(conflict) => creation.row(layout, "conflict", conflict.clone()),
                 None => match scan_of_default(layout)? {
                     Some(refusal) => creation.row(layout, "conflict", refusal),
-                    None => creation.row(layout, "would create", creation.sql.join("; ")),
+                    None => creation.row(layout, "would create", creation.script()),
                 },
             })
         });

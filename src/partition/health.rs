@@ -5,7 +5,7 @@ use super::civil::DAY;
 use super::layout::{self, Layout};
 use super::missing::{self, Cell};
 use super::policy::{Keep, Policy};
-use super::{create, heartbeat, maintain, plan};
+use super::{create, guard, heartbeat, maintain, plan};
 use crate::error::Result;
 use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
@@ -220,7 +220,14 @@ impl<'a> Examination<'a> {
             None => bytes > 0,
         };
         let parent = quote_literal(&self.name);
-        if filled {
+        if guard::of_parent(&self.layout.parent).is_some() {
+            // It belongs there, and maintenance empties it.
+            if filled {
+                let detail = format!("{name} holds rows: no partition was there when they were written");
+                let fix = "CALL architect.run_maintenance()".to_owned();
+                self.add("warning", "ROWS_IN_DEFAULT", detail, fix);
+            }
+        } else if filled {
             let detail = format!("{name} holds rows ({} kB) that belong into partitions", bytes / 1024);
             let fix = format!(
                 "CALL architect.promote_default({parent}); or CALL architect.drain_default({parent})"
@@ -276,7 +283,7 @@ impl<'a> Examination<'a> {
                 self.add("warning", "INVALID_INDEX", detail, format!("REINDEX INDEX CONCURRENTLY {index}"));
             }
         }
-        if plan::is_stale(layout) {
+        if self.policy.is_none_or(|policy| policy.analyze) && plan::is_stale(layout) {
             let only = if cfg!(feature = "pg18") { "ONLY " } else { "" };
             let detail =
                 "the planner's statistics of the parent are missing or old: autovacuum never gathers them"

@@ -13,7 +13,7 @@ pub struct Note {
     pub relid: pg_sys::Oid,
     pub parent: String,
     pub object: String,
-    pub action: String,
+    pub action: &'static str,
     pub detail: String,
     pub took_ms: i64,
 }
@@ -21,7 +21,9 @@ pub struct Note {
 /// One run, and what is to be written down about it.
 pub struct Journal {
     pub run: i64,
+    /// Not yet written.
     notes: Vec<Note>,
+    written: Vec<Note>,
     pub failed: i32,
 }
 
@@ -39,7 +41,7 @@ impl Journal {
                 Ok(run)
             })
         })?;
-        Ok(Self { run, notes: Vec::new(), failed: 0 })
+        Ok(Self { run, notes: Vec::new(), written: Vec::new(), failed: 0 })
     }
 
     /// Notes what was done to a table; kept by the next `write`.
@@ -47,12 +49,11 @@ impl Journal {
         &mut self,
         (relid, parent): (pg_sys::Oid, &str),
         object: impl Into<String>,
-        action: impl Into<String>,
+        action: &'static str,
         detail: impl Into<String>,
         begun: Instant,
     ) {
-        let action = action.into();
-        if matches!(action.as_str(), "failed" | "conflict") {
+        if matches!(action, "failed" | "conflict") {
             self.failed += 1;
         }
         self.notes.push(Note {
@@ -65,9 +66,9 @@ impl Journal {
         });
     }
 
-    /// What was noted and not yet written.
-    pub fn notes(&self) -> &[Note] {
-        &self.notes
+    /// What was noted: first what is written down already.
+    pub fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.written.iter().chain(&self.notes)
     }
 
     pub fn write(&mut self, procedure: &Procedure) -> Result<()> {
@@ -87,7 +88,7 @@ impl Journal {
                             note.relid.into(),
                             note.parent.as_str().into(),
                             note.object.as_str().into(),
-                            note.action.as_str().into(),
+                            note.action.into(),
                             note.detail.as_str().into(),
                             note.took_ms.into(),
                         ],
@@ -95,10 +96,13 @@ impl Journal {
                 }
                 Ok(())
             })
-        })
+        })?;
+        self.written.extend(notes);
+        Ok(())
     }
 
-    pub fn finish(mut self, procedure: &Procedure) -> Result<i32> {
+    /// Returns how much failed.
+    pub fn finish(&mut self, procedure: &Procedure) -> Result<i32> {
         self.write(procedure)?;
         let (run, failed) = (self.run, self.failed);
         procedure.transaction(|| {

@@ -1,6 +1,6 @@
 //! One table as the planner sees it: its key, its grid and the partitions it has.
 
-use super::bound::Edge;
+use super::bound::{Bound, Edge};
 use super::civil;
 use super::key::KeyKind;
 use super::missing::{self, Cell, Division, Held, Piece};
@@ -90,6 +90,13 @@ impl Layout {
         };
         let most = self.parent.greatest(self.kind);
         division.cells(from, to.min(most), &self.held())
+    }
+
+    /// A partition of these bounds; none where the key's type cannot hold them.
+    #[must_use]
+    pub fn piece(&self, from: i64, to: i64) -> Option<Piece> {
+        let bound = |at| Bound::new(self.kind, at, self.parent.columns);
+        Some(Piece { low: bound(from)?, high: bound(to)?, from, to })
     }
 
     /// The name of a partition to be made.

@@ -3,6 +3,8 @@
 
 use super::civil::DAY;
 use super::create::{self, Creation};
+use super::guard;
+use super::in_order;
 use super::job::{Outcome, Work, perform};
 use super::journal::Journal;
 use super::layout::{Layout, Shape};
@@ -19,9 +21,13 @@ use crate::pg::{security, spi, subtransaction};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Every table gets so much time at least, whoever is in the way of others.
+const LEAST_SHARE: Duration = Duration::from_secs(5);
 
 /// Who maintains what, until when.
+#[derive(Clone, Copy)]
 pub struct Maintenance<'p> {
     pub procedure: &'p Procedure,
     /// Whose rights decide which tables may be touched.
@@ -45,6 +51,10 @@ struct Planned {
 }
 
 impl Planned {
+    fn is_idle(&self) -> bool {
+        matches!(&self.steps, Ok((_, steps)) if steps.is_empty())
+    }
+
     fn of(table: Managed, holds: &[(String, String)]) -> Self {
         let Managed { policy, parent, partitions } = table;
         let steps = match parent {
@@ -69,29 +79,33 @@ impl Planned {
 }
 
 impl Maintenance<'_> {
-    /// Maintains one managed table, or all. Returns how much failed.
-    pub fn all(&self, only: Option<pg_sys::Oid>) -> Result<i32> {
+    /// Maintains one managed table, or all. Returns what was done, and has written it down.
+    pub fn all(&self, only: Option<pg_sys::Oid>) -> Result<Journal> {
         // Everything is read and planned in one transaction, which assigns no id: where there is nothing to do
         // that is all there is.
         let plans = self.procedure.transaction(|| {
             policy::follow_tables()?;
             let holds = policy::holds()?;
-            let managed = self.as_acting(|| read(only))?;
+            let mut managed = self.as_acting(|| read(only))?;
+            // Tables of our own are run_maintenance()'s, which acts as their owner; others leave them alone.
+            managed.retain(|table| {
+                !table.parent.as_ref().is_some_and(|p| !p.owned && guard::of_parent(p).is_some())
+            });
             Ok(managed.into_iter().map(|table| Planned::of(table, &holds)).collect::<Vec<_>>())
         })?;
-        let idle = plans.iter().all(|planned| matches!(&planned.steps, Ok((_, steps)) if steps.is_empty()));
+        let mut left = plans.iter().filter(|planned| !planned.is_idle()).count() as u32;
+        let idle = left == 0;
         let mut journal = Journal::begin(self.procedure)?;
-        for planned in plans {
+        for planned in plans.into_iter().filter(|planned| !planned.is_idle()) {
             let (name, relid) =
                 (planned.policy.qualified_name(), planned.policy.relid.unwrap_or(pg_sys::InvalidOid));
             let begun = Instant::now();
-            let outcome = match planned.steps {
-                Ok((_, steps)) if steps.is_empty() => continue,
-                Ok((layout, steps)) => {
-                    self.steps(&planned.policy.retention, &planned.policy.shape, &layout, steps, &mut journal)
-                }
-                Err(error) => Err(error),
-            };
+            let share = (self.deadline.saturating_duration_since(begun) / left.max(1)).max(LEAST_SHARE);
+            let within = Self { deadline: (begun + share).min(self.deadline), ..*self };
+            left = left.saturating_sub(1);
+            let outcome = planned.steps.and_then(|(layout, steps)| {
+                within.steps(&planned.policy.retention, &planned.policy.shape, &layout, steps, &mut journal)
+            });
             match outcome {
                 Ok(()) => {}
                 Err(error) if error.is_cancel() => return Err(error),
@@ -108,7 +122,8 @@ impl Maintenance<'_> {
         if !idle || self.procedure.transaction(retire::any_left)? {
             retire::finish_interrupted(self, &mut journal)?;
         }
-        journal.finish(self.procedure)
+        journal.finish(self.procedure)?;
+        Ok(journal)
     }
 
     pub fn as_acting<R>(&self, work: impl FnOnce() -> R) -> R {
@@ -196,6 +211,12 @@ impl Maintenance<'_> {
                 Act::Unprove => attempts.retrying(|| spi::run(&step.sql, &[])).map(|_| ""),
                 Act::Validate => match attempts.patiently(|| spi::run(&step.sql, &[])) {
                     Ok(_) => Ok(""),
+                    Err(error) if error.is_cancel() => {
+                        // The constraint refuses rows: it should not stay.
+                        let once = Attempts { deadline: begun, ..attempts };
+                        let _ = once.retrying(|| plan::drop_proof(layout));
+                        return Err(error);
+                    }
                     Err(error) if error.code() == PgSqlErrorCode::ERRCODE_CHECK_VIOLATION => {
                         unproven = Some(create::explain(&error, layout).detail);
                         continue;
@@ -205,6 +226,14 @@ impl Maintenance<'_> {
                         continue;
                     }
                 },
+                Act::TakeOver(pieces) => {
+                    in_order::take_over(&attempts, shape, layout, &pieces, journal)?;
+                    continue;
+                }
+                Act::MoveOut(creation) => {
+                    in_order::move_out(&attempts, layout, &creation, journal)?;
+                    continue;
+                }
                 Act::Analyze => attempts.patiently(|| spi::run(&step.sql, &[])).map(|_| "analyzed"),
                 Act::Retire(partition) => {
                     retire::retire(self, retention, layout, &partition, journal)?;
@@ -238,6 +267,8 @@ impl Maintenance<'_> {
         match perform(self.procedure, work, self.deadline)? {
             Outcome::Done => Ok(()),
             Outcome::Failed(error) => Err(error),
+            // Nobody has cancelled anything: the others are gone on with.
+            Outcome::Late(error) => Err(error.with_code(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE)),
             Outcome::HandedOver(command) => Err(Error::new(
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES,
                 "no background worker could be started before the deadline",

@@ -22,20 +22,23 @@ const SHARE: Duration = Duration::from_secs(300);
 
 fn step(run: &mut Run) -> error::Result<()> {
     let acting = run.transaction(|| Ok(security::current_role()))?;
-    let failed = {
-        let maintenance = Maintenance {
-            procedure: run.procedure(),
-            acting,
-            deadline: Instant::now() + SHARE,
-            lock_timeout: 200,
-        };
-        maintenance.all(None)?
+    let maintenance = Maintenance {
+        procedure: run.procedure(),
+        acting,
+        deadline: Instant::now() + SHARE,
+        lock_timeout: 200,
     };
-    if failed > 0 {
-        run.note("", "failed", format!("{failed} actions failed: see partition_log()"));
-        return Err(Error::not_in_prerequisite_state("maintenance of partitions failed in part"));
+    let journal = maintenance.all(None)?;
+    for note in journal.notes() {
+        run.note(note.object.as_str(), note.action, note.detail.as_str());
     }
-    Ok(())
+    match journal.failed {
+        0 => Ok(()),
+        failed => {
+            run.note("", "failed", format!("{failed} actions failed: see partition_log()"));
+            Err(Error::not_in_prerequisite_state("maintenance of partitions failed in part"))
+        }
+    }
 }
 
 /// Does for every managed table what its policy says: makes partitions ahead, retires those past keeping,

@@ -16,6 +16,8 @@
 //! | `layout.rs` | one table: its key, its grid, its partitions |
 //! | `template.rs` | what a new partition takes from the parent and the latest one |
 //! | `create.rs` | making partitions |
+//! | `guard.rs` | tables of our own: what is asked and said before their partitions change |
+//! | `in_order.rs` | those tables' default partition: taken over from, emptied |
 //! | `policy.rs` | what is to be done about a table: stored, read |
 //! | `plan.rs` | what maintenance would do with a table now: steps |
 //! | `maintain.rs` | running the steps, table by table |
@@ -41,9 +43,11 @@ pub mod bound;
 pub mod civil;
 mod convert;
 pub mod create;
+pub mod guard;
 mod health;
 mod heartbeat;
 mod import;
+mod in_order;
 pub mod job;
 mod journal;
 pub mod key;
@@ -57,7 +61,7 @@ pub mod online;
 pub mod period;
 mod plan;
 pub mod policy;
-mod policy_api;
+pub mod policy_api;
 mod remake;
 mod report_api;
 mod retire;

@@ -4,9 +4,11 @@ use super::bound::Edge;
 use super::civil;
 use super::create::{self, Creation};
 use super::layout::Layout;
+use super::missing::Piece;
 use super::period;
 use super::policy::{Keep, Policy, Retention};
 use super::table::Partition;
+use super::{guard, in_order};
 use crate::error::Result;
 use crate::pg::{lookup, session, spi};
 use pgrx::pg_sys;
@@ -39,17 +41,21 @@ pub enum Act {
     Validate,
     Create(Box<Creation>),
     Unprove,
+    /// Partitions for now and what follows take over from the default one: see in_order.rs.
+    TakeOver(Vec<Piece>),
+    /// Rows of the default partition are moved to one made for them.
+    MoveOut(Box<Creation>),
     Retire(Box<Partition>),
     Analyze,
 }
 
-struct Steps {
+pub struct Steps {
     steps: Vec<Step>,
-    group: i32,
+    pub group: i32,
 }
 
 impl Steps {
-    fn push(&mut self, action: &'static str, object: String, sql: String, act: Act) -> &mut Step {
+    pub fn push(&mut self, action: &'static str, object: String, sql: String, act: Act) -> &mut Step {
         self.steps.push(Step {
             group: self.group,
             action,
@@ -98,9 +104,12 @@ fn finalize(layout: &Layout, steps: &mut Steps) {
 
 fn creations(policy: &Policy, layout: &Layout, steps: &mut Steps) -> Result<()> {
     let (from, to) = layout.stretch(policy.ahead, 0)?;
-    let planned = create::plan(layout, &layout.cells(from, to), policy.privileges)?;
+    let mut planned = create::plan(layout, &layout.cells(from, to), policy.privileges)?;
     if layout.default().is_some_and(|default| has_proof(default.oid)) {
         unprove(layout, steps);
+    }
+    if guard::of_parent(&layout.parent).is_some() {
+        planned = in_order::plan(policy, layout, planned, steps)?;
     }
     if planned.is_empty() {
         return Ok(());
@@ -120,7 +129,7 @@ fn creations(policy: &Policy, layout: &Layout, steps: &mut Steps) -> Result<()> 
             steps.push("conflict", child, String::new(), Act::Refuse).detail = refusal;
             continue;
         }
-        let sql = format!("{}; {}", create::lock_parent(&layout.parent), creation.sql.join("; "));
+        let sql = format!("{}; {}", create::lock_parent(&layout.parent), creation.script());
         let step = steps.push("create", child, sql, Act::Create(Box::new(creation)));
         (step.lock_mode, step.lock_on) = ("SHARE UPDATE EXCLUSIVE", parent);
         if layout.parent.outgoing_keys > 0 {
@@ -178,10 +187,22 @@ fn prove(layout: &Layout, planned: &[Creation], steps: &mut Steps) -> Result<Opt
 fn unprove(layout: &Layout, steps: &mut Steps) {
     let Some(default) = layout.default() else { return };
     let name = default.qualified_name();
-    let sql = format!("ALTER TABLE {name} DROP CONSTRAINT IF EXISTS {PROOF}");
+    let sql = unproof(&name);
     let step = steps.push("drop proof", name.clone(), sql, Act::Unprove);
     (step.lock_mode, step.lock_on) = ("ACCESS EXCLUSIVE", name);
     steps.group += 1;
+}
+
+fn unproof(default: &str) -> String {
+    format!("ALTER TABLE {default} DROP CONSTRAINT IF EXISTS {PROOF}")
+}
+
+/// As the owner.
+pub fn drop_proof(layout: &Layout) -> Result<()> {
+    match layout.default() {
+        Some(default) => spi::run(&unproof(&default.qualified_name()), &[]).map(|_| ()),
+        None => Ok(()),
+    }
 }
 
 /// Whether an interrupted run has left its constraint behind.
@@ -202,6 +223,7 @@ fn retirements(
     steps: &mut Steps,
 ) -> Result<()> {
     let Some(horizon) = horizon(&retention.keep, layout)? else { return Ok(()) };
+    let guard = guard::of_parent(&layout.parent);
     let mut left = retention.most;
     for partition in &layout.partitions {
         let Some((_, high)) = partition.bounds.range() else { continue };
@@ -224,6 +246,10 @@ fn retirements(
             steps.refuse("deferred", name, why.to_owned());
             continue;
         }
+        if let Some(objection) = guard.map_or(Ok(None), |guard| guard.objection(partition))? {
+            steps.refuse("kept", name, objection);
+            continue;
+        }
         left -= 1;
         steps.retire(retention, layout, partition);
     }
@@ -238,7 +264,7 @@ impl Steps {
     fn retire(&mut self, retention: &Retention, layout: &Layout, partition: &Partition) {
         let (parent, child) = (layout.parent.qualified_name(), partition.qualified_name());
         self.group += 1;
-        let plain = layout.default().is_some();
+        let plain = is_plain(layout);
         let mut sql = format!(
             "ALTER TABLE {parent} DETACH PARTITION {child}{}",
             if plain { "" } else { " CONCURRENTLY" }
@@ -261,6 +287,13 @@ impl Steps {
             step.detail += "; refused if other tables' rows refer to it";
         }
     }
+}
+
+/// Whether partitions are detached under a strong lock, for a moment: DETACH CONCURRENTLY is impossible
+/// beside a default partition, and does not go with what a guard has to say in the same transaction.
+#[must_use]
+pub fn is_plain(layout: &Layout) -> bool {
+    layout.default().is_some() || guard::of_parent(&layout.parent).is_some()
 }
 
 /// What is done with a detached partition, as SQL.

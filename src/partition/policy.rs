@@ -4,6 +4,7 @@ use super::layout::Shape;
 use super::period::Period;
 use crate::error::{Error, Result};
 use crate::pg::{lookup, security, session, spi};
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -325,5 +326,34 @@ pub fn follow_tables() -> Result<()> {
             )?;
         }
         Ok(())
+    })
+}
+
+/// Changes how long rows are kept, and what becomes of what is past that. Says whether that was news.
+pub fn set_retention(relid: pg_sys::Oid, keep: Option<Interval>, fate: &Fate) -> Result<bool> {
+    change(
+        relid,
+        "keep = $4, keep_action = $5, archive_schema = $6, archive_function = $7",
+        "(p.keep, p.keep_action, p.archive_schema, p.archive_function) IS DISTINCT FROM ($4, $5, $6, $7)",
+        vec![keep.into(), fate.name().into(), fate.schema().into(), fate.function().into()],
+    )
+}
+
+/// Changes how many periods ahead partitions are made for.
+pub fn set_ahead(relid: pg_sys::Oid, ahead: i32) -> Result<bool> {
+    change(relid, "ahead = $4", "p.ahead <> $4", vec![ahead.into()])
+}
+
+fn change(relid: pg_sys::Oid, set: &str, news: &str, values: Vec<DatumWithOid<'_>>) -> Result<bool> {
+    follow_tables()?;
+    let by = security::role_name(security::session_role());
+    security::as_extension_owner(|| {
+        let mut arguments: Vec<DatumWithOid> = vec![relid.into(), session::database().into(), by.into()];
+        arguments.extend(values);
+        let query = format!(
+            "UPDATE architect.partition_policy AS p SET {set}, managed_by = $3, managed_at = pg_catalog.clock_timestamp()
+              WHERE p.relid = $1 AND p.database_oid = $2 AND {news}"
+        );
+        spi::run(&query, &arguments).map(|changed| changed > 0)
     })
 }

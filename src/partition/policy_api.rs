@@ -2,7 +2,7 @@
 
 use super::layout::{Layout, Shape};
 use super::policy::{self, Fate, Keep};
-use super::{missing, retire, table};
+use super::{guard, missing, retire, table};
 use crate::error::{self, Error};
 use crate::pg::{lookup, security, session, spi};
 use pgrx::PgRelation;
@@ -281,7 +281,8 @@ fn warnings(layout: &Layout, request: &Request) -> Vec<String> {
 /// Has maintenance leave a table alone. Its partitions stay as they are.
 ///
 /// Returns one row: unmanaged, or skipped if it was not managed.
-/// Errors: 42501 not the owner. Lock: none. Privilege: ownership of the parent.
+/// Errors: 42501 not the owner; 42809 the audit log is always managed. Lock: none. Privilege: ownership of
+/// the parent.
 #[pg_extern]
 fn unmanage_partitions(
     parent: PgRelation,
@@ -291,9 +292,17 @@ fn unmanage_partitions(
 > {
     let relid = parent.oid();
     drop(parent);
-    let relation = security::with_safe_search_path(|| {
-        crate::catalog::relation::Relation::owned_table(relid, "unmanage the partitions of")
-    })?;
+    let relation =
+        security::with_safe_search_path(|| guard::owned_table(relid, "unmanage the partitions of"))?;
+    if guard::of(relid).is_some() {
+        return Err(Error::wrong_object_type(format!(
+            "cannot unmanage the partitions of {}",
+            relation.qualified_name()
+        ))
+        .detail("Without coming partitions its rows would pile up in the default one.")
+        .hint("set_audit_retention(NULL) keeps everything.")
+        .into());
+    }
     let name = relation.qualified_name();
     let gone = if policy::storage_exists() {
         security::as_extension_owner(|| {
@@ -384,8 +393,7 @@ fn hold_partition(
 > {
     let relid = partition.oid();
     drop(partition);
-    let relation =
-        security::with_safe_search_path(|| crate::catalog::relation::Relation::owned_table(relid, "hold"))?;
+    let relation = security::with_safe_search_path(|| guard::owned_table(relid, "hold"))?;
     policy::ensure_storage()?;
     // Who drops or moves it takes a lock that conflicts with this one, and then looks whether it is on hold.
     spi::run(&format!("LOCK TABLE ONLY {} IN ROW SHARE MODE", relation.qualified_name()), &[])?;
@@ -429,9 +437,7 @@ fn release_partition(
 > {
     let relid = partition.oid();
     drop(partition);
-    let relation = security::with_safe_search_path(|| {
-        crate::catalog::relation::Relation::owned_table(relid, "release")
-    })?;
+    let relation = security::with_safe_search_path(|| guard::owned_table(relid, "release"))?;
     let reason = if policy::storage_exists() {
         security::as_extension_owner(|| {
             spi::run_one::<String>(

@@ -1,10 +1,12 @@
 //! Taking partitions out of use: detached beside readers and writers, then dropped, moved or handed on.
 
 use super::create;
+use super::guard::{self, Guard};
 use super::job::Work;
 use super::journal::Journal;
 use super::layout::Layout;
 use super::maintain::{Maintenance, told, warn};
+use super::plan;
 use super::policy::{self, Fate, Retention};
 use super::table::Partition;
 use crate::error::{Error, Result};
@@ -39,16 +41,17 @@ pub fn retire(
     let outcome = maintenance
         .procedure
         .transaction(|| leaving.remember(partition))
-        .and_then(|()| detach(maintenance, layout, partition))
-        .and_then(|()| leaving.finish(maintenance));
+        .and_then(|()| detach(maintenance, layout, partition, &retention.fate))
+        .and_then(|said| leaving.finish(maintenance).map(|()| said));
     let done = match retention.fate {
         Fate::Detach => "detached",
         Fate::Drop => "dropped",
         Fate::Archive { .. } => "archived",
     };
     match outcome {
-        Ok(()) => {
-            journal.note((parent.oid, &name), child, done, format!("was {}", partition.bound_text), begun)
+        Ok(said) => {
+            let detail = format!("was {}{said}", partition.bound_text);
+            journal.note((parent.oid, &name), child, done, detail, begun);
         }
         Err(error) if error.is_cancel() => return Err(error),
         Err(_) if maintenance.procedure.transaction(|| Ok(is_pending(partition.oid)))? => {
@@ -64,9 +67,10 @@ pub fn retire(
     Ok(())
 }
 
-fn detach(maintenance: &Maintenance, layout: &Layout, partition: &Partition) -> Result<()> {
+/// Detaches a partition. Returns what its guard said about it, to be noted.
+fn detach(maintenance: &Maintenance, layout: &Layout, partition: &Partition, fate: &Fate) -> Result<String> {
     let parent = &layout.parent;
-    if layout.default().is_none() {
+    if !plan::is_plain(layout) {
         let work = Work::Detach { parent: parent.oid, child: partition.oid };
         return match maintenance.top_level(&work) {
             // Another run was quicker.
@@ -74,20 +78,33 @@ fn detach(maintenance: &Maintenance, layout: &Layout, partition: &Partition) -> 
                 if error.is_cancel() {
                     Err(error)
                 } else {
-                    Ok(())
+                    Ok(String::new())
                 }
             }
-            done => done,
+            done => done.map(|()| String::new()),
         };
     }
-    // A default partition does not allow the concurrent way: the lock is held for a moment, and waited
-    // for no longer than one.
+    // The lock is held for a moment, and waited for no longer than one.
     maintenance.attempts(parent.owner).retrying(|| {
         spi::run(&create::lock_parent(parent), &[])?;
+        let said = match guard::of_parent(parent) {
+            Some(guard) => ask(guard, partition, fate)?,
+            None => String::new(),
+        };
         let (parent, child) = (parent.qualified_name(), partition.qualified_name());
-        spi::run(&format!("ALTER TABLE {parent} DETACH PARTITION {child}"), &[])
-    })?;
-    Ok(())
+        spi::run(&format!("ALTER TABLE {parent} DETACH PARTITION {child}"), &[])?;
+        Ok(said)
+    })
+}
+
+/// What a guard does takes its time: before the strong lock, with writers kept away from this partition only.
+fn ask(guard: &dyn Guard, partition: &Partition, fate: &Fate) -> Result<String> {
+    let child = partition.qualified_name();
+    spi::run(&format!("LOCK TABLE ONLY {child} IN SHARE ROW EXCLUSIVE MODE"), &[])?;
+    if let Some(objection) = guard.objection(partition)? {
+        return Err(Error::not_in_prerequisite_state(format!("{child} must stay")).detail(objection));
+    }
+    guard.leaving(partition, fate).map(|said| if said.is_empty() { said } else { format!("; {said}") })
 }
 
 fn is_partition(maintenance: &Maintenance, relid: pg_sys::Oid) -> Result<bool> {
@@ -164,9 +181,14 @@ impl Leaving {
         })
     }
 
+    /// Why it must stay, if it must.
+    fn held(&self) -> Result<Option<String>> {
+        Ok(policy::holds()?.into_iter().find(|(held, _)| *held == self.name).map(|(_, reason)| reason))
+    }
+
     fn refuse_if_held(&self) -> Result<()> {
-        match policy::holds()?.into_iter().find(|(held, _)| *held == self.name) {
-            Some((_, reason)) => {
+        match self.held()? {
+            Some(reason) => {
                 Err(Error::not_in_prerequisite_state(format!("{} is on hold", self.name)).detail(reason))
             }
             None => Ok(()),
@@ -301,6 +323,11 @@ pub fn finish_interrupted(maintenance: &Maintenance, journal: &mut Journal) -> R
             .procedure
             .transaction(|| Ok(lookup::qualified_name(parent)))?
             .unwrap_or_else(|| leaving.name.clone());
+        if let Some(reason) = maintenance.procedure.transaction(|| leaving.held())? {
+            let detail = format!("detached, and then put on hold: {reason}");
+            journal.note((parent, &name), &leaving.name, "held", detail, begun);
+            continue;
+        }
         match leaving.finish(maintenance) {
             Ok(()) => {
                 let detail = format!("{action}: finished what an earlier run had begun");

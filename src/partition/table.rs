@@ -196,7 +196,7 @@ pub fn understand(partitions: &mut [Partition], kind: KeyKind) {
 
 /// One range partitioned table that the caller owns, to do `action` with it.
 pub fn owned(relid: pg_sys::Oid, action: &str) -> Result<Parent> {
-    let relation = crate::catalog::relation::Relation::owned_table(relid, action)?;
+    let relation = super::guard::owned_table(relid, action)?;
     find(relid).ok_or_else(|| {
         let name = relation.qualified_name();
         Error::wrong_object_type(format!("cannot {action} {name}"))

@@ -29,10 +29,18 @@ pub struct Template {
 }
 
 impl Template {
-    pub fn of(parent: &Parent, latest: Option<&Partition>, privileges: bool) -> Result<Self> {
+    /// `default` is taken after where there is no latest one.
+    pub fn of(
+        parent: &Parent,
+        latest: Option<&Partition>,
+        default: Option<&Partition>,
+        privileges: bool,
+    ) -> Result<Self> {
         let sibling = latest.map_or(pg_sys::InvalidOid, |partition| partition.oid);
+        let like = latest.or(default).map_or(pg_sys::InvalidOid, |partition| partition.oid);
         let rows = spi::read_now(
-            "SELECT coalesce(s.relpersistence = 'u', false), m.amname::text, t.spcname::text, s.reloptions,
+            "SELECT coalesce(s.relpersistence = 'u', false),
+                    nullif(m.amname::text, current_setting('default_table_access_method')), t.spcname::text, s.reloptions,
                     (SELECT x.reloptions FROM pg_class x WHERE x.oid = s.reltoastrelid),
                     p.relrowsecurity, p.relforcerowsecurity,
                     CASE WHEN p.relreplident = 'd' THEN coalesce(s.relreplident, 'd') ELSE p.relreplident END,
@@ -43,10 +51,10 @@ impl Template {
                     s.relkind = 'p'
                FROM pg_class p
                LEFT JOIN pg_class s ON s.oid = $2
-               LEFT JOIN pg_am m ON m.oid = p.relam
+               LEFT JOIN pg_am m ON m.oid = coalesce(nullif(p.relam, 0), (SELECT l.relam FROM pg_class l WHERE l.oid = $3 AND l.relkind = 'r'))
                LEFT JOIN pg_tablespace t ON t.oid = p.reltablespace
               WHERE p.oid = $1",
-            &[parent.oid.into(), sibling.into()],
+            &[parent.oid.into(), sibling.into(), like.into()],
             |row| {
                 let identity = row.get::<i8>(8)?.map_or(b'd', |kind| kind as u8);
                 let mut storage: Vec<String> = row

@@ -377,6 +377,8 @@ impl Conversion<'_> {
         match perform(self.attempts.procedure, work, self.attempts.deadline)? {
             Outcome::Done => Ok(()),
             Outcome::Failed(error) => Err(error),
+            // Not a cancellation: another call goes on.
+            Outcome::Late(error) => Err(error.with_code(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE)),
             Outcome::HandedOver(command) => Err(online::hand_over(&command)),
         }
     }

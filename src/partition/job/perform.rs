@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 pub enum Outcome {
     Done,
     Failed(Error),
+    /// It was not done by the deadline, and stopped.
+    Late(Error),
     /// No worker could be had before the deadline: the command, for somebody to run by hand.
     HandedOver(String),
 }
@@ -42,7 +44,7 @@ pub fn perform(procedure: &Procedure, work: &Work, deadline: Instant) -> Result<
         let now = Instant::now();
         match procedure.transaction(|| queue::state(id))? {
             State::Done => return Ok(Outcome::Done),
-            State::Failed(_) if told_to_stop.is_some() => return Ok(Outcome::Failed(too_late(work))),
+            State::Failed(_) if told_to_stop.is_some() => return Ok(Outcome::Late(too_late(work))),
             State::Failed(error) => return Ok(Outcome::Failed(error)),
             // It may have written how it went after this look's snapshot was taken: another one tells.
             State::Running { alive: false, .. } if !missed => {

@@ -184,7 +184,7 @@ pub fn promote(call: &Call) -> Result<()> {
 /// A table like the default partition.
 fn make(default: &Default, table: &str) -> Result<()> {
     let parent = default.parent.qualified_name();
-    let template = Template::of(&default.parent, Some(&default.partition), true)?;
+    let template = Template::of(&default.parent, Some(&default.partition), None, true)?;
     spi::run(&template.create(&parent, table, None), &[])?;
     for statement in template.before_attaching(table) {
         spi::run(&statement, &[])?;

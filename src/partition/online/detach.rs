@@ -56,7 +56,7 @@ pub fn detach(call: &Call) -> Result<()> {
 fn concurrent(attempts: &Attempts, work: &Work) -> Result<()> {
     match perform(attempts.procedure, work, attempts.deadline)? {
         Outcome::Done => Ok(()),
-        Outcome::Failed(error) => Err(error),
+        Outcome::Failed(error) | Outcome::Late(error) => Err(error),
         Outcome::HandedOver(command) => Err(hand_over(&command)),
     }
 }

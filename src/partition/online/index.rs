@@ -137,7 +137,7 @@ impl Build<'_> {
     fn job(&self, work: &Work) -> Result<()> {
         match perform(self.attempts.procedure, work, self.attempts.deadline)? {
             Outcome::Done => Ok(()),
-            Outcome::Failed(error) => Err(error),
+            Outcome::Failed(error) | Outcome::Late(error) => Err(error),
             Outcome::HandedOver(command) => Err(hand_over(&command)),
         }
     }

@@ -27,7 +27,7 @@ pub fn create(settings: &Settings, parent: &Parent, like: &Partition) -> Result<
         ),
         &[],
     )?;
-    let template = Template::of(parent, Some(like), true)?;
+    let template = Template::of(parent, Some(like), None, true)?;
     for piece in &settings.pieces {
         let table = settings.qualify(&piece.name);
         spi::run(&template.create(&real, &table, None), &[])?;

@@ -25,10 +25,12 @@ CREATE VIEW months AS
       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
      WHERE i.inhparent = 'architect.audit_entry'::regclass AND c.relname <> 'audit_entry_default';
 SELECT * FROM months;
+SELECT * FROM architect.partition_policies();
 SELECT architect.set_audit_months_ahead(5);
 SELECT architect.set_audit_months_ahead(5);
+SELECT action, count(*) FROM architect.partition_plan('architect.audit_entry') GROUP BY 1;
 CALL architect.run_maintenance();
-SELECT step, action FROM architect.maintenance_log() WHERE step LIKE 'audit%';
+SELECT step, action FROM architect.maintenance_log() WHERE step = 'partitions';
 -- The bounds do not depend on the session's settings.
 SET timezone = 'Asia/Kathmandu';
 SET datestyle = 'SQL, DMY';
@@ -47,11 +49,12 @@ SELECT count(*) AS readable FROM pg_class c CROSS JOIN aclexplode(c.relacl) a
  WHERE c.relname LIKE 'audit_entry%' AND a.grantee <> c.relowner;
 
 -- No partition for this month: changes are recorded all the same, and the next run has it taken over.
-SELECT format('DROP TABLE architect.%I', to_char(now() AT TIME ZONE 'UTC', '"audit_entry_p"YYYY_MM')) \gexec
+SELECT to_char(now() AT TIME ZONE 'UTC', '"audit_entry_p"YYYY_MM') AS current_month \gset
+DROP TABLE architect.:"current_month";
 INSERT INTO t VALUES (1, 'a'), (2, 'b');
 SELECT tableoid::regclass, count(*) FROM architect.audit_entry GROUP BY 1;
 CALL architect.run_maintenance();
-SELECT step, regexp_replace(object_name, '\d', 'n', 'g') AS object_name, action, detail FROM architect.maintenance_log() WHERE step LIKE 'audit%';
+SELECT step, regexp_replace(object_name, '\d', 'n', 'g') AS object_name, action, detail FROM architect.maintenance_log() WHERE step = 'partitions';
 SELECT conname FROM pg_constraint WHERE conrelid = 'architect.audit_entry_default'::regclass AND contype = 'c';
 INSERT INTO t VALUES (3, 'c');
 SELECT count(*) FROM architect.audit_log;
@@ -63,7 +66,7 @@ SELECT '2020-01-31 23:59:59.999999+00'::timestamptz + make_interval(months => i 
   FROM architect.audit_entry, generate_series(0, 29) i WHERE row_key = '1';
 CREATE TABLE before AS SELECT * FROM architect.audit_entry;
 CALL architect.run_maintenance();
-SELECT object_name, action, detail FROM architect.maintenance_log() WHERE step = 'audit default partition';
+SELECT object_name, action, detail FROM architect.maintenance_log() WHERE step = 'partitions';
 SELECT count(*) AS differences FROM (
     (SELECT to_jsonb(e) FROM architect.audit_entry e EXCEPT ALL SELECT to_jsonb(b) FROM before b)
     UNION ALL (SELECT to_jsonb(b) FROM before b EXCEPT ALL SELECT to_jsonb(e) FROM architect.audit_entry e)) d;
@@ -92,13 +95,13 @@ SELECT '2020-02-15+00', audit_id + 5000, pg_current_xact_id(), context_id, relat
 SELECT held_back_by LIKE 'prepared transaction ''regress_keeping'' of role % in database regress_architect_keeping, prepared at %' AS held_back
   FROM architect.seal_audit_log();
 CALL architect.run_maintenance();
-SELECT object_name, action, detail FROM architect.maintenance_log() WHERE step = 'audit retention';
+SELECT object_name, action, detail FROM architect.maintenance_log() WHERE step = 'partitions';
 SELECT severity, code FROM architect.verify_audit_log();
 ROLLBACK PREPARED 'regress_keeping';
 CALL seal();
 SELECT architect.set_audit_retention('1 year', action => 'detach');
 CALL architect.run_maintenance();
-SELECT object_name, action, detail FROM architect.maintenance_log() WHERE step = 'audit retention';
+SELECT object_name, action, detail FROM architect.maintenance_log() WHERE step = 'partitions';
 SELECT count(*) AS detached FROM architect.audit_entry_p2020_02;
 SELECT severity, code FROM architect.verify_audit_log();
 SELECT kind, retired_from, detail FROM architect.audit_seal WHERE kind = 'retire' ORDER BY seal_id;
@@ -127,7 +130,8 @@ UPDATE architect.audit_entry SET image = '{}' WHERE changed_at = this_month(-14)
 SELECT architect.set_audit_retention('1 year');
 SET client_min_messages = error;
 CALL architect.run_maintenance();
-SELECT action, regexp_replace(detail, 'Chunk .*', 'Chunk ...') AS detail FROM architect.maintenance_log() WHERE step = 'audit retention';
+CALL architect.run_maintenance();
+SELECT action, regexp_replace(detail, 'Chunk .*', 'Chunk ...') AS detail FROM architect.maintenance_log() WHERE step = 'partitions';
 SELECT failed_steps FROM architect.maintenance_status();
 SELECT severity, code FROM architect.verify_audit_log();
 
@@ -136,6 +140,18 @@ INSERT INTO architect.capture_context (context_id, recorded_at, session_role, se
 VALUES (-2, this_month(-14) - interval '30 days', 'r', 'r', 'r', 1), (-1, this_month(-14) - interval '28 days', 'r', 'r', 'r', 1);
 CALL architect.run_maintenance();
 SELECT context_id FROM architect.capture_context WHERE context_id < 0;
+
+-- The log is a table the policy engine keeps, with its functions; what leaves it is asked about first.
+SELECT is_default, count(*) FROM architect.partition_list('architect.audit_entry') GROUP BY 1 ORDER BY 1;
+SELECT severity, code FROM architect.partition_health('architect.audit_entry') WHERE code NOT IN ('SCHEDULE_MISSING', 'LAST_RUN_FAILED') ORDER BY 2;
+SELECT action, detail ~ '^was FOR VALUES' AS was FROM architect.partition_log('architect.audit_entry', runs => 100) WHERE object_name LIKE '%2020_0%' AND action <> 'created' ORDER BY 1;
+SELECT action FROM architect.manage_partitions('architect.audit_entry', '1 month', ahead => 4, keep => '5 years', keep_action => 'drop', timezone => 'UTC', analyze_parent => false);
+SELECT architect.set_audit_retention('5 years');
+SELECT architect.unmanage_partitions('architect.audit_entry');
+CALL architect.detach_partition('architect.audit_entry_default');
+CALL architect.drain_default('architect.audit_entry', '1 month');
+SELECT 'architect.' || to_char(this_month(1) AT TIME ZONE 'UTC', '"audit_entry_p"YYYY_MM') AS next_month \gset
+CALL architect.split_partition(:'next_month', '1 day');
 
 -- Only on its own, and only who may.
 BEGIN;

@@ -11,7 +11,7 @@ CREATE TABLE m (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL,
 SELECT * FROM architect.manage_partitions('m', '1 month', ahead => 3, timezone => 'Europe/Vienna');
 SELECT * FROM architect.manage_partitions('m', '1 month', ahead => 3, timezone => 'Europe/Vienna');
 SELECT action FROM architect.manage_partitions('m', '1 month', ahead => 4, timezone => 'Europe/Vienna');
-SELECT parent, every, timezone, ahead, keep, keep_action, status FROM architect.partition_policies();
+SELECT parent, every, timezone, ahead, keep, keep_action, status FROM architect.partition_policies() WHERE parent LIKE 'partition_manage.%';
 SELECT step, transaction_group AS tx, action, n(object_name) AS object, lock_mode, locks, bytes_read FROM architect.partition_plan('m');
 SELECT severity, code, detail, fix_sql FROM architect.partition_health('m') WHERE code !~ 'SCHEDULE';
 CALL architect.maintain_partitions();
