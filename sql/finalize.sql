@@ -1287,7 +1287,8 @@ COMMENT ON ROUTINE architect.unmanage_partitions IS
 'Has maintenance leave a table alone. Its partitions stay as they are.
 
 Returns one row: unmanaged, or skipped if it was not managed.
-Errors: 42501 not the owner. Lock: none. Privilege: ownership of the parent.';
+Errors: 42501 not the owner; 42809 the audit log is always managed. Lock: none. Privilege: ownership of
+the parent.';
 COMMENT ON ROUTINE architect.unschedule_maintenance IS
 'Has pg_cron call run_maintenance() in this database no more, wherever pg_cron works.
 
