@@ -184,7 +184,7 @@ fn survivors(
                 numbers.extend(*known);
                 continue;
             }
-            let made = attempt(|| make(&spec, &mut sizer, writes));
+            let made = attempt(|| workload::patiently(|| make(&spec, &mut sizer, writes)));
             let place = match made {
                 Ok(candidate) if whatif::bytes(&candidate.index) <= request.budget => {
                     candidates.push(candidate);

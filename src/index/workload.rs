@@ -166,11 +166,17 @@ pub fn analyse(
             costs.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), c| (least.min(*c), most.max(*c)));
         Ok(Analysed { entry: entry.clone(), statement, shape, parameters, cost, spread })
     };
-    match attempt(|| security::as_author(entry.author, in_its_name)) {
+    match attempt(|| patiently(|| security::as_author(entry.author, in_its_name))) {
         Ok(analysed) => Ok(Ok(analysed)),
         Err(error) if error.is_cancel() => Err(error),
         Err(error) => Ok(Err(why(&error))),
     }
+}
+
+/// Runs `work`, which does not wait long for a table that somebody else holds: what it has locked by then it keeps,
+/// in the way of others.
+pub fn patiently<R>(work: impl FnOnce() -> R) -> R {
+    security::with_settings(&[(c"lock_timeout", c"200ms")], work)
 }
 
 /// Why a statement cannot be analysed. PostgreSQL's own messages may repeat a literal of the text, so they
@@ -186,6 +192,7 @@ fn why(error: &Error) -> String {
             "a table in it does not exist (any more), or is not on this search_path".to_owned()
         }
         Code::ERRCODE_UNDEFINED_COLUMN => "a column in it does not exist (any more)".to_owned(),
+        Code::ERRCODE_LOCK_NOT_AVAILABLE => "a table in it is held by somebody else just now".to_owned(),
         Code::ERRCODE_INSUFFICIENT_PRIVILEGE => "this role may not do what the statement does".to_owned(),
         Code::ERRCODE_AMBIGUOUS_FUNCTION
         | Code::ERRCODE_UNDEFINED_FUNCTION

@@ -40,6 +40,14 @@ in_background advice "SELECT count(*) >= 0 FROM architect.suggest_indexes(time_l
 sql "SET lock_timeout = '20 s'; ALTER TABLE big ADD extra int; ALTER TABLE big DROP extra"
 ok "advice beside DDL" finished advice
 
+# A table somebody holds is not waited for.
+holds="SELECT count(*) FROM pg_locks WHERE relation = 'big'::regclass AND mode = 'AccessExclusiveLock' AND granted"
+in_background holder "BEGIN; LOCK TABLE big; SELECT pg_sleep(5); COMMIT"
+until [[ $(sql "$holds") == 1 ]]; do sleep 0.1; done
+like "a table that is held is told" "$(sql "SELECT outcome FROM architect.workload_coverage(workload => ARRAY['SELECT * FROM big WHERE a = 1'])")" "held by somebody"
+sql_is "while it is held" "$holds" 1
+ok "and who holds it goes on" finished holder
+
 # Somebody who may not read the table.
 sql "CREATE ROLE nosy LOGIN; GRANT USAGE ON SCHEMA architect TO nosy; GRANT EXECUTE ON FUNCTION architect.suggest_indexes, architect.workload_coverage TO nosy"
 is "no advice on what may not be read" "$(sql "SET ROLE nosy; SELECT count(*) FROM architect.suggest_indexes(weights => '{100000}', workload => ARRAY['SELECT * FROM big WHERE a = 1'])" 2>/dev/null | tail -1)" 0

@@ -7,6 +7,7 @@ use crate::index::slow::figures::{self, Figures};
 use crate::index::slow::rules::{self, Finding, Table, Tables};
 use crate::index::statement::NewIndex;
 use crate::index::whatif;
+use crate::index::workload::patiently;
 use crate::pg::plan_shape::{Asks, Condition, Kind, Shape};
 use crate::pg::planning::{Parameters, Statement};
 use crate::pg::subtransaction::attempt;
@@ -42,7 +43,7 @@ pub fn all(min_mean: &Interval, top: i32) -> Result<Vec<Analysed>> {
     for figures in figures::read(min_mean, top)? {
         pgrx::check_for_interrupts!();
         let slow = figures.mean_ms() >= least.unwrap_or_default();
-        let found = match attempt(|| work.findings(&figures, slow)) {
+        let found = match attempt(|| patiently(|| work.findings(&figures, slow))) {
             Ok(found) => found,
             Err(error) if error.is_cancel() => return Err(error),
             // The message may hold a constant of the statement: its code alone is shown.
@@ -65,6 +66,7 @@ fn plain(kind: &'static str, detail: String) -> Finding {
 fn not_planned(sqlstate: &str) -> String {
     let why = match sqlstate {
         "42501" => ": a role that ran it lacks a privilege, or the current role the rights of any that did",
+        "55P03" => ": a table is held by somebody else just now",
         "42P01" => ": a table is gone, or not in the search_path",
         "42703" => ": a column is gone, or it is of a function and names its variables",
         _ => "",
