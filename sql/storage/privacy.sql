@@ -116,7 +116,8 @@ CREATE TABLE architect.privacy_request (
     identity_hmacs     text[] NOT NULL DEFAULT '{}',
     identity_words     integer[] NOT NULL DEFAULT '{}',
     retained           jsonb NOT NULL DEFAULT '[]',
-    verification       jsonb
+    verification       jsonb,
+    files              jsonb NOT NULL DEFAULT '{}'   -- of what was erased from, as they were then
 );
 CREATE INDEX privacy_request_key_idx ON architect.privacy_request (subject_type, key_hmac);
 

@@ -39,6 +39,7 @@ struct Relation {
 
 /// An entry as it is to be.
 struct Change {
+    id: i64,
     partition: String,
     place: String,
     row_key: Option<String>,
@@ -121,6 +122,11 @@ impl Forgetting {
 
     pub fn entries(&self) -> u64 {
         self.changes.len() as u64
+    }
+
+    /// Numbers of the entries.
+    pub fn ids(&self) -> Vec<i64> {
+        self.changes.iter().map(|change| change.id).collect()
     }
 
     pub fn contexts(&self) -> u64 {
@@ -345,6 +351,7 @@ fn changes(
         if changed {
             places.push(Place { txid: row.i64(2) as u64, id: row.i64(3), operation, at: row.i64(5) });
             found.push(Change {
+                id: row.i64(3),
                 partition: row.text(0).unwrap_or_default(),
                 place: row.text(1).unwrap_or_default(),
                 row_key: new_key,

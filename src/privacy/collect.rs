@@ -2,7 +2,7 @@
 
 use super::graph::{Graph, Link, Ownership};
 use super::owner::{self, Values};
-use super::seek::{condition, until, wanted};
+use super::seek::{condition, direct, until, wanted};
 use super::sql::{self, Typed, array, of};
 use super::table;
 use crate::error::{Error, Result};
@@ -406,6 +406,7 @@ impl<'a> Search<'a> {
             && !table.captured
             && !self.options.held.contains(&link.to)
             && table.declared.iter().all(|column| column.retention.is_none())
+            && direct(table).next().is_none()
     }
 
     /// Which of the rows that the person's rows refer to are referred to by others as well.

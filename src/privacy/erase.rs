@@ -5,6 +5,7 @@ use super::deletion_log::{self, Entry};
 use super::identity::Identities;
 use super::owner::{self, Values};
 use super::plan::{self, Act, Plan, Step, Which, Wishes};
+use super::residue::touched;
 use super::sql::{self, of};
 use super::{namesake, request, storage};
 use crate::capture::redaction::{self, PersonalLog, Redaction, Target};
@@ -91,7 +92,10 @@ pub fn carry_out(plan: Plan, request: &request::Request) -> Result<Outcome> {
     let secret = storage::secret()?;
     let values = namesake::values(&plan)?;
     let unshared = namesake::unshared(&plan, &values)?;
-    let identities = Identities::of(values, &secret);
+    let mut sought = values;
+    sought.extend(namesake::declared_values(&plan));
+    let lexemes = namesake::lexemes(&sought)?;
+    let identities = Identities::of(sought.into_iter().chain(lexemes), &secret);
     let affected = redaction::without_values(|| run_steps(&plan))?;
     let redaction = redaction_of(&plan, unshared, request.request_id);
     let mut logs = Vec::new();
@@ -104,7 +108,8 @@ pub fn carry_out(plan: Plan, request: &request::Request) -> Result<Outcome> {
     }
     note(&plan, request.request_id, &affected, &logs)?;
     let nothing_found = affected.iter().all(|&rows| rows == 0) && logs.is_empty();
-    request::done(&plan, request, &identities, retained(&plan, &affected), nothing_found)?;
+    let files = files(&plan, &affected, &logs)?;
+    request::done(&plan, request, &identities, retained(&plan, &affected), files, nothing_found)?;
     Ok(Outcome { plan, request_id: Some(request.request_id), affected: Some(affected), logs })
 }
 
@@ -386,6 +391,13 @@ fn note(plan: &Plan, request_id: i64, affected: &[u64], logs: &[(String, u64, St
     };
     deletion_log::append(&run, &entries)?;
     Ok(())
+}
+
+/// The files of what was changed: until they are others, bytes of the old rows may be in them.
+fn files(plan: &Plan, affected: &[u64], logs: &[(String, u64, String)]) -> Result<Value> {
+    let tables = plan.steps.iter().zip(affected).filter(|(_, rows)| **rows > 0);
+    let tables = tables.map(|(step, _)| plan.graph.tables[step.table].qualified.as_str());
+    touched::now(tables.chain(logs.iter().map(|(object, ..)| object.as_str())))
 }
 
 /// What stays, for the request and the certificate.

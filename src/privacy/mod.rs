@@ -18,7 +18,7 @@
 //! | `namesake.rs` | what identifies who is erased, and nobody else |
 //! | `deletion_log.rs` | what was erased: a chain of hashes |
 //! | `identity.rs`, `secret.rs` | pure: values and keys known by their HMACs only |
-//! | `verify.rs`, `residue.rs` | where erased values still are |
+//! | `verify.rs`, `residue/` | where erased values still are |
 //! | `export.rs`, `coverage.rs`, `prove_api.rs` | a person's data for the person; what nobody has decided; proofs |
 //! | `request.rs`, `request_api.rs`, `rights.rs` | requests, holds, house rules; who may decide about them |
 //! | `retention.rs`, `retention_hold.rs`, `tombstone.rs`, `retention_api.rs` | what is past its time; erasing again after a restore |

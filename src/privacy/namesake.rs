@@ -1,18 +1,19 @@
 //! What identifies a person who is being erased: values of now and before, and which of them nobody else bears.
 
 use super::catalogue::{self, Subject};
-use super::collect::Texts;
+use super::collect::{Class, Texts};
 use super::erase::LOGS;
 use super::owner::{self, Values};
 use super::plan::Plan;
 use super::replace;
+use super::seek::direct;
 use super::sql::{self, of};
-use super::table;
+use super::table::{self, Table};
 use crate::capture::identity_words::identifies;
 use crate::capture::redaction::Target;
 use crate::error::Result;
 use crate::pg::batches::Cursor;
-use crate::pg::lookup;
+use crate::pg::{lookup, spi};
 use std::collections::HashSet;
 
 /// What identifies the person, now and, as far as the logs know, before.
@@ -39,10 +40,55 @@ pub fn values(plan: &Plan) -> Result<Vec<String>> {
     for log in LOGS {
         values.extend(log.former_values(&row, columns)?);
     }
-    // What erasing has put there before identifies nobody.
-    let constants: Vec<&str> = root.declared.iter().filter_map(|d| d.params["value"].as_str()).collect();
-    values.retain(|value| !replace::is_ours(value) && !constants.contains(&value.as_str()));
+    values.retain(|value| is_somebodys(root, value));
     Ok(values)
+}
+
+/// What erasing has put there before identifies nobody.
+fn is_somebodys(table: &Table, value: &str) -> bool {
+    !replace::is_ours(value) && !table.declared.iter().any(|d| d.params["value"].as_str() == Some(value))
+}
+
+/// What else is looked for when the erasing is proven: values of columns declared to identify directly, in every row
+/// that is the person's own.
+pub fn declared_values(plan: &Plan) -> Vec<String> {
+    let mut found = Vec::new();
+    for (table, node) in plan.graph.tables.iter().zip(&plan.collection.nodes) {
+        let columns: Vec<String> = direct(table).map(str::to_owned).collect();
+        if columns.is_empty() {
+            continue;
+        }
+        let own = |class| matches!(class, Class::Own | Class::Masked | Class::Kept);
+        let rows = node.rows.iter().filter(|row| own(row.class) && !row.key.is_empty());
+        let values = rows.flat_map(|row| node.pick(row, &columns)).flatten();
+        found.extend(values.filter(|value| is_somebodys(table, value)));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// How full text search keeps some values, in every configuration there is; nothing where no column holds such vectors.
+pub fn lexemes(values: &[String]) -> Result<Vec<String>> {
+    let used = spi::read_one_now::<bool>(
+        "SELECT true FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
+          WHERE a.atttypid OPERATOR(pg_catalog.=) 'pg_catalog.tsvector'::pg_catalog.regtype AND NOT a.attisdropped
+            AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,m}'::\"char\"[]) LIMIT 1",
+        &[],
+    );
+    if used != Some(true) {
+        return Ok(Vec::new());
+    }
+    let values: Vec<String> = values.iter().filter(|value| identifies(value)).cloned().collect();
+    let rows = spi::read_now(
+        "SELECT DISTINCT (SELECT pg_catalog.string_agg(u.lexeme, ' ' ORDER BY p.place, u.lexeme)
+                            FROM pg_catalog.unnest(pg_catalog.to_tsvector(c.oid::pg_catalog.regconfig, v.value)) AS u
+                            LEFT JOIN LATERAL pg_catalog.unnest(u.positions) AS p (place) ON true)
+           FROM pg_catalog.pg_ts_config AS c, pg_catalog.unnest($1) AS v (value)",
+        &[values.into()],
+        |row| row.get::<String>(1),
+    )?;
+    Ok(rows.into_iter().flatten().collect())
 }
 
 /// Those of some values that no other person bears, of whatever type, as far as the caller may look: a text with one of

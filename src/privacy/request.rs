@@ -21,6 +21,8 @@ pub struct Request {
     pub identities: Vec<(String, i32)>,
     pub retained: serde_json::Value,
     pub verification: Option<serde_json::Value>,
+    /// The files that what was erased from had then.
+    pub files: serde_json::Value,
 }
 
 pub fn find(request_id: i64) -> Result<Request> {
@@ -28,7 +30,7 @@ pub fn find(request_id: i64) -> Result<Request> {
     let found = security::as_extension_owner(|| {
         spi::read_now(
             "SELECT r.request_id, r.kind, r.subject_type, r.key_hmac, r.status, r.approved_plan, r.approved_by,
-                    r.erased_at, r.identity_hmacs, r.identity_words, r.retained, r.verification
+                    r.erased_at, r.identity_hmacs, r.identity_words, r.retained, r.verification, r.files
                FROM architect.privacy_request AS r WHERE r.request_id OPERATOR(pg_catalog.=) $1",
             &[request_id.into()],
             |row| {
@@ -46,6 +48,7 @@ pub fn find(request_id: i64) -> Result<Request> {
                     identities: hmacs.into_iter().zip(words).collect(),
                     retained: row.get::<JsonB>(11)?.map_or(serde_json::Value::Null, |json| json.0),
                     verification: row.get::<JsonB>(12)?.map(|json| json.0),
+                    files: row.get::<JsonB>(13)?.map_or(serde_json::Value::Null, |json| json.0),
                 })
             },
         )
@@ -107,6 +110,7 @@ pub fn done(
     request: &Request,
     identities: &Identities,
     retained: serde_json::Value,
+    files: serde_json::Value,
     nothing_found: bool,
 ) -> Result<()> {
     let partial = retained.as_array().is_some_and(|list| !list.is_empty());
@@ -122,7 +126,7 @@ pub fn done(
                     erased_lsn = COALESCE(erased_lsn, pg_catalog.pg_current_wal_insert_lsn()),
                     identity_hmacs = CASE WHEN pg_catalog.cardinality($5) OPERATOR(pg_catalog.>) 0 THEN $5 ELSE identity_hmacs END,
                     identity_words = CASE WHEN pg_catalog.cardinality($5) OPERATOR(pg_catalog.>) 0 THEN $6 ELSE identity_words END,
-                    retained = $7
+                    retained = $7, files = files OPERATOR(pg_catalog.||) $8
               WHERE request_id OPERATOR(pg_catalog.=) $1",
             &[
                 request.request_id.into(),
@@ -132,6 +136,7 @@ pub fn done(
                 identities.hmacs.clone().into(),
                 identities.words.clone().into(),
                 JsonB(retained).into(),
+                JsonB(files).into(),
             ],
         )?;
         spi::run(

@@ -50,9 +50,20 @@ pub fn wanted(graph: &Graph, table: usize) -> Vec<String> {
         names.extend(graph.subject.key.iter().cloned());
         names.extend(graph.subject.identity.iter().cloned());
     }
+    names.extend(direct(&graph.tables[table]).map(str::to_owned));
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names
+}
+
+/// Columns declared to hold what identifies a person directly.
+pub fn direct(table: &table::Table) -> impl Iterator<Item = &str> {
+    table
+        .declared
+        .iter()
+        .filter(|column| column.identifier_class == "direct" && column.json_path.is_empty())
+        .map(|column| column.column.as_str())
+        .filter(|name| table.column(name).is_some())
 }
 
 /// The latest point in time until which a value of a row must be retained, where it is to come.

@@ -3,8 +3,9 @@
 
 use super::identity::Seeker;
 use super::request::Request;
+use super::residue::{aging, catalogue, outside, statistics, values};
 use super::table::{self, Kind, Table};
-use super::{owner, residue, storage};
+use super::{owner, storage};
 use crate::error::Result;
 use crate::pg::batches::Cursor;
 use crate::pg::spi;
@@ -68,23 +69,48 @@ pub fn verify(request: &Request) -> Result<Vec<Place>> {
         if places.len() == before {
             places.push(Place::new("tables", "clear", format!("{searched} tables and materialized views")));
         }
-        places.extend(residue::statistics(&seeker)?);
-        places.extend(residue::large_objects(&seeker)?);
-        places.extend(residue::statements(&seeker)?);
+        places.extend(values::statistics(&seeker)?);
+        places.extend(values::large_objects(&seeker)?);
+        places.extend(values::statements(&seeker)?);
+        places.extend(catalogue::texts(&seeker)?);
+        places.extend(others_temporary()?);
     }
-    places.extend(residue::aging(request)?);
-    places.extend(residue::outside(request)?);
+    places.extend(statistics::from_before(request)?);
+    places.extend(aging::places(request)?);
+    places.extend(outside::places(request)?);
     Ok(places)
 }
 
-/// Every table and materialized view, partitions as part of their tables.
+/// Tables that only their own sessions can read.
+fn others_temporary() -> Result<Vec<Place>> {
+    let count = spi::read_one_now::<i64>(
+        "SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c
+          WHERE c.relpersistence OPERATOR(pg_catalog.=) 't' AND c.relkind OPERATOR(pg_catalog.=) 'r'
+            AND c.relnamespace OPERATOR(pg_catalog.<>) pg_catalog.pg_my_temp_schema()",
+        &[],
+    );
+    Ok(match count {
+        None | Some(0) => Vec::new(),
+        Some(count) => vec![
+            Place::new(
+                format!("{count} temporary tables of other sessions"),
+                "not searched",
+                "only those sessions can read them",
+            )
+            .clear_by("they go when the sessions end"),
+        ],
+    })
+}
+
+/// Every table and materialized view, partitions as part of their tables; of temporary ones the session's own.
 fn relations() -> Result<Vec<(pg_sys::Oid, bool)>> {
     let rows = spi::read_now(
         "SELECT c.oid, c.relkind OPERATOR(pg_catalog.=) 'm'
            FROM pg_catalog.pg_class AS c
            JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
           WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,m}'::\"char\"[]) AND NOT c.relispartition
-            AND c.relpersistence OPERATOR(pg_catalog.<>) 't'
+            AND (c.relpersistence OPERATOR(pg_catalog.<>) 't' OR c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())
+            AND (c.relkind OPERATOR(pg_catalog.<>) 'm' OR c.relispopulated)
             AND n.nspname OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.name[])
           ORDER BY n.nspname, c.relname",
         &[],
@@ -97,7 +123,7 @@ fn search(table: &Table, materialized: bool, seeker: &Seeker, request: &Request)
     let columns: Vec<&table::Column> = table
         .columns
         .iter()
-        .filter(|column| !matches!(column.kind, Kind::Bool | Kind::Date | Kind::Timestamp | Kind::Uuid))
+        .filter(|column| !matches!(column.kind, Kind::Bool | Kind::Date | Kind::Timestamp))
         .collect();
     if columns.is_empty() {
         return Vec::new();
@@ -119,7 +145,8 @@ fn search(table: &Table, materialized: bool, seeker: &Seeker, request: &Request)
         .map(|column| {
             let own = super::sql::of("t", column.name());
             match column.kind {
-                Kind::Bytes => format!("pg_catalog.encode({own}::pg_catalog.bytea, 'escape')"),
+                Kind::Bytes => format!("{own}::pg_catalog.bytea"),
+                _ if column.typed.base_type == "tsvector" => lexemes(&own),
                 _ => format!("{own}::pg_catalog.text"),
             }
         })
@@ -129,7 +156,11 @@ fn search(table: &Table, materialized: bool, seeker: &Seeker, request: &Request)
     let outcome = owner::within(table.owner, &table.qualified, || {
         Cursor::open(&query, &[])?.each(|row| {
             for (i, count) in found.iter_mut().enumerate() {
-                *count += u64::from(row.text(i).is_some_and(|text| seeker.finds(&text)));
+                let text = match columns[i].kind {
+                    Kind::Bytes => row.bytes(i).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+                    _ => row.text(i),
+                };
+                *count += u64::from(text.is_some_and(|text| seeker.finds(&text)));
             }
             Ok(())
         })
@@ -152,11 +183,22 @@ fn search(table: &Table, materialized: bool, seeker: &Seeker, request: &Request)
                 },
                 None if materialized => Place::new(place, "present", rows)
                     .clear_by(format!("REFRESH MATERIALIZED VIEW {}", table.qualified)),
+                None if table.schema.starts_with("pg_temp_") => {
+                    Place::new(place, "present", rows).clear_by("DROP TABLE, or the end of this session")
+                }
                 None => Place::new(place, "present", rows)
                     .clear_by("declare_column() or declare_edge() for it, and erase again"),
             }
         })
         .collect()
+}
+
+/// The words of a tsvector in their order, as far as it knows it.
+fn lexemes(vector: &str) -> String {
+    format!(
+        "(SELECT pg_catalog.string_agg(u.lexeme, ' ' ORDER BY p.place, u.lexeme) FROM pg_catalog.unnest({vector}) AS u
+            LEFT JOIN LATERAL pg_catalog.unnest(u.positions) AS p (place) ON true)"
+    )
 }
 
 /// Why rows of a table stayed, where some did.

@@ -32,6 +32,10 @@ RESET architect.actor;
 RESET architect.context;
 SELECT count(*) FROM architect.declare_subject('member', 'member', identity_columns => '{nick,name,mail,phone,born,code}');
 SELECT count(*) > 0 AS sealed FROM architect.seal_audit_log();
+-- An event that a consumer could not process, with the reason it gave.
+SELECT action FROM architect.create_consumer('club_mails', tables => '{member,note}', operations => '{insert}', start => 'beginning', max_attempts => 1);
+SELECT position AS hers FROM architect.poll_changes('club_mails') WHERE row_key ->> 'id' = '1' AND table_name = 'member' \gset
+SELECT outcome FROM architect.nack_changes('club_mails', :hers, 'bounced: ann@x.org, user Ann');
 CREATE TEMP TABLE before AS
     SELECT 'audit' AS log, e.audit_id AS id, r.table_name, e.row_key, e.image::text AS image FROM architect.audit_entry AS e
       JOIN architect.capture_relation AS r USING (relation_id) WHERE r.schema_name = 'club'
@@ -54,6 +58,14 @@ SELECT DISTINCT actor, context FROM architect.audit_log WHERE schema_name = 'clu
 -- The name is a namesake's: where it stands, nobody can say whose.
 SELECT image FROM now WHERE image LIKE '%met Ann Archer"%';
 SELECT severity, code FROM architect.verify_audit_log() WHERE severity <> 'notice';
+-- The dead letter has forgotten as well, and what goes back into the feed says nothing either.
+SELECT reason, row_key FROM architect.dead_letters() WHERE consumer_name = 'club_mails';
+SELECT max(position) AS last FROM architect.poll_changes('club_mails') \gset
+SELECT architect.ack_changes('club_mails', :last) > 0 AS acknowledged;
+SELECT architect.retry_dead_letter('club_mails', :hers) AS retried;
+SELECT table_name, row_key, new_values FROM architect.poll_changes('club_mails');
+SELECT count(*) FROM architect.cdc_dead_letter AS d WHERE d::text ~* 'ann archer"|ann@x.org"';
+SELECT action FROM architect.drop_consumer('club_mails');
 -- A row is not spared for beginning like one that erasing has left.
 SELECT count(*) > 0 AS done FROM architect.erase_subject('member', '4', dry_run => false);
 SELECT count(*) FROM now WHERE image LIKE '%erased-ann%';
