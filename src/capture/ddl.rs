@@ -2,7 +2,7 @@
 //! Runs at the end of CREATE and ALTER commands; what fails here is a warning, never the user's error.
 
 use crate::capture::policy::{self, Kind};
-use crate::capture::{attach, enable, identity};
+use crate::capture::{attach, enable, exchange, identity};
 use crate::error::Result;
 use crate::pg::subtransaction::attempt;
 use crate::pg::{ffi, lookup, security, spi};
@@ -104,6 +104,9 @@ fn follow(follower: &Follower, command: &Command) -> Result<()> {
 
 /// The event trigger's body.
 pub fn on_ddl_command_end(followers: &[Follower]) {
+    if exchange::is_under_way() {
+        return;
+    }
     let outcome = attempt(|| security::as_extension_owner(|| ended(followers)));
     if let Err(error) = outcome {
         ereport!(

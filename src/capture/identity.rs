@@ -129,28 +129,7 @@ fn look_up_kind_again(kind: Kind) -> Result<()> {
         );
         // A number that means another table here must not stay.
         let relid = found.unwrap_or(pg_sys::InvalidOid);
-        let include = policy.include.as_ref().map(|set| numbers(relid, &set.names));
-        spi::run(
-            &format!(
-                "UPDATE architect.{} SET relid = $2, include_attnums = $3, exclude_attnums = $4
-                  WHERE table_id OPERATOR(pg_catalog.=) $1",
-                kind.policies()
-            ),
-            &[
-                policy.table_id.into(),
-                relid.into(),
-                include.into(),
-                numbers(relid, &policy.exclude.names).into(),
-            ],
-        )?;
-        if kind == Kind::Feed {
-            let key = policy.key.as_ref().map(|set| numbers(relid, &set.names));
-            spi::run(
-                "UPDATE architect.cdc_table SET mask_attnums = $2, key_attnums = $3
-                  WHERE table_id OPERATOR(pg_catalog.=) $1",
-                &[policy.table_id.into(), numbers(relid, &policy.masked.names).into(), key.into()],
-            )?;
-        }
+        number(policy, relid)?;
         if found.is_some() {
             describe(policy, relid)?;
             announce(relid)?;
@@ -165,6 +144,34 @@ fn look_up_kind_again(kind: Kind) -> Result<()> {
         ),
         &[],
     )?;
+    Ok(())
+}
+
+/// Has a policy be about a relation that has its table's name and columns now.
+pub fn point_to(policy: &Policy, relid: pg_sys::Oid) -> Result<()> {
+    number(policy, relid)?;
+    if policy.enabled { describe(policy, relid) } else { Ok(()) }
+}
+
+/// Stores a policy's table, and its columns, by their numbers.
+fn number(policy: &Policy, relid: pg_sys::Oid) -> Result<()> {
+    let include = policy.include.as_ref().map(|set| numbers(relid, &set.names));
+    spi::run(
+        &format!(
+            "UPDATE architect.{} SET relid = $2, include_attnums = $3, exclude_attnums = $4
+              WHERE table_id OPERATOR(pg_catalog.=) $1",
+            policy.kind.policies()
+        ),
+        &[policy.table_id.into(), relid.into(), include.into(), numbers(relid, &policy.exclude.names).into()],
+    )?;
+    if policy.kind == Kind::Feed {
+        let key = policy.key.as_ref().map(|set| numbers(relid, &set.names));
+        spi::run(
+            "UPDATE architect.cdc_table SET mask_attnums = $2, key_attnums = $3
+              WHERE table_id OPERATOR(pg_catalog.=) $1",
+            &[policy.table_id.into(), numbers(relid, &policy.masked.names).into(), key.into()],
+        )?;
+    }
     Ok(())
 }
 

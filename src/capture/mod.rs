@@ -8,6 +8,7 @@
 //! | `shape.rs` | what relations have looked like, under a number that entries refer to |
 //! | `enable.rs` | recording a table, and ending it |
 //! | `schema.rs` | the same for a whole schema, and tables created in it later |
+//! | `exchange.rs` | a table that takes the place of a recorded one |
 //! | `ddl.rs` | following DDL: new tables and partitions, renames |
 //! | `coverage.rs` | what is not recorded any more |
 //! | `attach.rs` | the triggers policies ask for together |
@@ -36,6 +37,7 @@ pub mod context;
 pub mod coverage;
 pub mod ddl;
 pub mod enable;
+pub mod exchange;
 pub mod feed;
 pub mod forget;
 mod forget_image;

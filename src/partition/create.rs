@@ -5,6 +5,7 @@ use super::layout::{self, Layout, Shape};
 use super::missing::{Cell, Piece};
 use super::table::{Parent, Partition};
 use super::template::{self, Template};
+use crate::capture::exchange;
 use crate::error::{Error, Result};
 use crate::pg::{lookup, security, spi, subtransaction};
 use pgrx::pg_sys;
@@ -205,9 +206,10 @@ impl Creation {
     /// Runs it, as the owner, in the caller's transaction, which has locked the parent. `between` is done
     /// with the table before it becomes a partition.
     pub fn run(&self, parent: &Parent, between: impl FnOnce() -> Result<()>) -> Result<String> {
-        for statement in &self.sql {
-            spi::run(statement, &[])?;
-        }
+        // Until it is attached it is nobody's new table, to be recorded for itself.
+        exchange::unfollowed(|| {
+            self.sql.iter().try_for_each(|statement| spi::run(statement, &[]).map(|_| ()))
+        })?;
         if let Some(guard) = guard::of_parent(parent) {
             guard.made(&self.name)?;
         }

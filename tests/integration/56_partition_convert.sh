@@ -35,10 +35,18 @@ partitioned="SELECT relkind = 'p' FROM pg_class WHERE oid = 'app.t'::regclass"
 traces="SELECT count(*) FROM pg_constraint WHERE conname LIKE 'architect%'"
 
 make
+sql "SELECT architect.enable_audit('app.t'); SELECT architect.enable_cdc('app.t')" >/dev/null
 writers_begin
 ok "a table is converted while it is written to" sql "$convert)"
 sleep 1
 writers_end
+sql_is "its audit has every change, before and after" \
+  "SELECT count(*) FILTER (WHERE operation = 'INSERT') = (SELECT count(*) - 50000 FROM app.t),
+          count(*) FILTER (WHERE operation = 'UPDATE') = (SELECT sum(n) - count(*) + 50000 FROM app.t),
+          count(*) FILTER (WHERE partition_name IS NULL) > 0, count(*) FILTER (WHERE partition_name = 't_p_history') > 0
+     FROM architect.audit_log WHERE table_name = 't'" "t|t|t|t"
+sql_is "and so has its change feed" "SELECT count(*) = (SELECT count(*) FROM architect.audit_log) FROM architect.change_log" t
+sql_is "nothing is missing for those that follow" "SELECT string_agg(DISTINCT status, ',') FROM (SELECT status FROM architect.audit_coverage() UNION ALL SELECT status FROM architect.cdc_coverage()) AS c" covered
 is "no write failed" "$(grep -ciE 'error|deadlock|aborted' "$DBA_WORK/bench.log" || true)" 0
 sql_is "it is partitioned" "$partitioned" t
 sql_is "each row is there once, whatever the writers did" "SELECT count(*) = count(DISTINCT id), count(*) >= 50000, max(id) = count(*) FROM app.t" "t|t|t"

@@ -117,10 +117,14 @@ SELECT owner, format('COMMENT ON CONSTRAINT %I ON %s IS %L', c.conname, name, ob
   FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.contype = 'f'
  WHERE obj_description(c.oid, 'pg_constraint') IS NOT NULL";
 
-/// In the order they were made; they fire in that of their names.
+/// In the order they were made; they fire in that of their names. Those of our own functions, which the owner
+/// may have no right to, are made as the extension's owner; those of audit and change feed follow their
+/// policies (capture/exchange.rs).
 pub const TRIGGERS: &str = "
-SELECT owner, sql
+SELECT CASE WHEN p.pronamespace = 'architect'::regnamespace
+            THEN (SELECT e.extowner FROM pg_extension AS e WHERE e.extname = 'db_architect') ELSE owner END, sql
   FROM given JOIN pg_trigger AS t ON t.tgrelid = tbl AND NOT t.tgisinternal
+  JOIN pg_proc AS p ON p.oid = t.tgfoid AND NOT (p.pronamespace = 'architect'::regnamespace AND p.proname = 'capture')
  CROSS JOIN LATERAL (VALUES
      (1, pg_get_triggerdef(t.oid)),
      (2, CASE t.tgenabled WHEN 'D' THEN format('ALTER TABLE ONLY %s DISABLE TRIGGER %I', name, t.tgname)

@@ -4,6 +4,7 @@
 use super::carry::{self, Names, Statement};
 use super::later::{self, Unchecked};
 use super::obstacles;
+use crate::capture::exchange;
 use crate::error::{Error, Result};
 use crate::partition::job;
 use crate::pg::{lookup, security, spi};
@@ -159,19 +160,26 @@ impl Cutover<'_> {
     pub fn run(&self, script: &Script) -> Result<pg_sys::Oid> {
         let replaced = obstacles::narrow_keys(self.names.table, self.column_number)?.len() as i64;
         let before = index_count(self.names.table)? - replaced;
-        for statement in &script.statements {
-            if statement.sql == REVOKE_DEFAULTS {
-                self.revoke_defaults()?;
-                continue;
+        exchange::unfollowed(|| -> Result<()> {
+            for statement in &script.statements {
+                if statement.sql == REVOKE_DEFAULTS {
+                    self.revoke_defaults()?;
+                    continue;
+                }
+                as_role(self.names.owner, statement)?;
             }
-            as_role(self.names.owner, statement)?;
-        }
+            Ok(())
+        })?;
         // A partitioned index that found no match among the table's would have been built just now.
         if index_count(self.names.table)? != before {
             return Err(Error::internal("an index of the partitioned table matches none of the table's"));
         }
-        lookup::relation_named(self.schema, self.table_name)
-            .ok_or_else(|| Error::internal("the partitioned table is not there"))
+        let parent = lookup::relation_named(self.schema, self.table_name)
+            .ok_or_else(|| Error::internal("the partitioned table is not there"))?;
+        security::as_extension_owner(|| {
+            exchange::unfollowed(|| exchange::take_place(self.names.table, parent))
+        })?;
+        Ok(parent)
     }
 
     fn revoke_defaults(&self) -> Result<()> {

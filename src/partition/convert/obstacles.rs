@@ -124,10 +124,6 @@ UNION ALL
 SELECT 40, format('trigger %I is for each row and has transition tables', t.tgname), 'Partitioned tables have none of this kind.'
   FROM given JOIN pg_trigger AS t ON t.tgrelid = tbl AND NOT t.tgisinternal AND t.tgtype::int & 1 = 1 AND (t.tgoldtable IS NOT NULL OR t.tgnewtable IS NOT NULL)
 UNION ALL
-SELECT 41, 'changes of it are recorded by db_architect', 'Switch audit or change feed off, and on again for the partitioned table: it is another table.'
-  FROM given WHERE EXISTS (SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-                            WHERE t.tgrelid = tbl AND p.proname = 'capture' AND p.pronamespace = 'architect'::regnamespace)
-UNION ALL
 SELECT 42, format('materialized view %s', v.oid::regclass), 'Drop it, and create it again afterwards.'
   FROM given JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tbl
   JOIN pg_rewrite AS r ON r.oid = d.objid JOIN pg_class AS v ON v.oid = r.ev_class AND v.relkind = 'm' GROUP BY v.oid

@@ -5,11 +5,14 @@ use super::carry::Names;
 use super::cutover::{self, BOUND, Cutover, Script};
 use super::later::Unchecked;
 use super::obstacles::{self, Obstacle};
+use crate::capture::exchange;
 use crate::catalog::relation::{Relation, describe};
 use crate::error::{Error, Result};
 use crate::partition::job::{Outcome, Work, perform};
-use crate::partition::name::{partition_name, suffix};
-use crate::partition::online::{self, Attempts, Call, Made, Operation, Scheme, Wish, tell};
+use crate::partition::layout::Shape;
+use crate::partition::name::partition_name;
+use crate::partition::online::{self, Attempts, Call, Operation, Scheme, Wish, tell};
+use crate::partition::{create, table};
 use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -223,6 +226,11 @@ impl Conversion<'_> {
             for statement in &script.statements {
                 tell(format!("   {};", statement.sql));
             }
+            if self.attempts.look(|| exchange::is_recorded(self.table.oid))? {
+                tell(
+                    "   -- audit and change feed go on with the partitioned table, and make their triggers on it",
+                );
+            }
             let later = self
                 .attempts
                 .look(|| script.later.iter().map(Unchecked::statement).collect::<Result<Vec<_>>>())?;
@@ -406,35 +414,27 @@ impl Conversion<'_> {
 
     fn make_ahead(&self, operation: &Operation<Settings>) -> Result<()> {
         let (bound, ahead) = (operation.settings.bound, operation.settings.ahead);
+        let grid = &self.scheme.grid;
         let cells = self.attempts.look(|| {
             let zone = self.scheme.zone()?;
-            let end = self.scheme.grid.step(bound, i64::from(ahead), &*zone).unwrap_or(bound);
-            let cells = self.scheme.grid.cells(bound, end, 1000, &*zone);
-            cells
-                .into_iter()
-                .map(|(low, high)| {
-                    let suffix = suffix(self.scheme.kind, &self.scheme.grid, low, high, &*zone);
-                    let name = partition_name(&self.table.name, &suffix);
-                    Ok((name, self.scheme.literal(low)?, self.scheme.literal(high)?))
-                })
-                .collect::<Result<Vec<_>>>()
+            let end = grid.step(bound, i64::from(ahead), &*zone).unwrap_or(bound);
+            Ok(grid.cells(bound, end, 1000, &*zone))
         })?;
-        for (name, low, high) in cells {
-            // Those of a former attempt are there.
-            if lookup::relation_named(&self.table.schema, &name).is_some_and(crate::pg::lookup::is_partition)
-            {
-                continue;
+        let shape = Shape {
+            unit: self.scheme.kind.unit().map(str::to_owned),
+            period: grid.period,
+            timezone: Some(self.scheme.timezone.clone()),
+            anchor: Some(grid.anchor),
+        };
+        // One in a transaction: tables its foreign keys refer to are locked to its end.
+        for cell in cells {
+            let rows = self.attempts.retrying(|| {
+                let parent = table::owned(self.table.oid, "make partitions of")?;
+                create::run(&parent, &shape, false, false, |_| Ok(cell))
+            })?;
+            for row in rows.into_iter().filter(|row| !matches!(row.action, "created" | "exists")) {
+                tell(format!("{}: {} ({})", row.name, row.action, row.detail));
             }
-            online::make(
-                &self.attempts,
-                &Made {
-                    parent: self.table.oid,
-                    schema: &self.table.schema,
-                    name: &name,
-                    low: &low,
-                    high: &high,
-                },
-            )?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::attempts::Attempts;
 use super::call::{Call, tell};
 use super::scheme::{Scheme, Wish};
+use crate::capture::exchange;
 use crate::error::{Error, Result};
 use crate::partition::bound::Edge;
 use crate::partition::name::{partition_name, suffix};
@@ -185,11 +186,13 @@ pub fn promote(call: &Call) -> Result<()> {
 fn make(default: &Default, table: &str) -> Result<()> {
     let parent = default.parent.qualified_name();
     let template = Template::of(&default.parent, Some(&default.partition), None, true)?;
-    spi::run(&template.create(&parent, table, None), &[])?;
-    for statement in template.before_attaching(table) {
-        spi::run(&statement, &[])?;
-    }
-    Ok(())
+    exchange::unfollowed(|| {
+        spi::run(&template.create(&parent, table, None), &[])?;
+        for statement in template.before_attaching(table) {
+            spi::run(&statement, &[])?;
+        }
+        Ok(())
+    })
 }
 
 pub fn drain(call: &Call) -> Result<()> {

@@ -7,7 +7,6 @@
 //! | `call.rs` | what every such procedure begins with |
 //! | `operation.rs` | the table of operations that take long, to show and to resume |
 //! | `scheme.rs` | by which column and in which steps |
-//! | `make.rs` | a new partition, made beside and attached |
 //! | `index.rs` | create_partitioned_index() |
 //! | `default.rs` | promote_default() and drain_default() |
 //! | `detach.rs` | detach_partition() |
@@ -18,13 +17,11 @@ pub mod call;
 mod default;
 mod detach;
 mod index;
-mod make;
 mod operation;
 mod scheme;
 
 pub use attempts::{Attempts, set_lock_timeout};
 pub use call::{Call, tell};
 pub use detach::hand_over;
-pub use make::{Made, make};
 pub use operation::{Operation, begin, finish, resume, unfinished};
 pub use scheme::{Scheme, Wish};

@@ -2,6 +2,7 @@
 //! that PostgreSQL itself puts each row where it belongs. And what notes changes meanwhile.
 
 use super::run::Settings;
+use crate::capture::exchange;
 use crate::error::{Error, Result};
 use crate::partition::job;
 use crate::partition::table::{Parent, Partition};
@@ -18,6 +19,11 @@ const TRUNCATE_TRIGGER: &str = "architect_note_truncate";
 /// Makes the staging table, the new tables with nothing but the key that tells rows apart, and the table
 /// of noted keys.
 pub fn create(settings: &Settings, parent: &Parent, like: &Partition) -> Result<()> {
+    // What becomes of these tables is told when they are attached.
+    exchange::unfollowed(|| create_all(settings, parent, like))
+}
+
+fn create_all(settings: &Settings, parent: &Parent, like: &Partition) -> Result<()> {
     let (stage, real) = (settings.stage(), parent.qualified_name());
     let divided = spi::read_one_now::<String>("SELECT pg_get_partkeydef($1)", &[parent.oid.into()])
         .ok_or_else(|| Error::internal("a partitioned table has no key"))?;

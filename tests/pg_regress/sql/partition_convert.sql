@@ -138,6 +138,41 @@ UPDATE holes SET at = '2026-01-01' WHERE at IS NULL;
 CALL architect.convert_to_partitioned('holes', 'at', dry_run => false);
 SELECT tableoid::regclass, * FROM holes;
 
+-- Audit, change feed and updated_at go on for the partitioned table, with what was recorded before: also
+-- where its owner may not use their functions, where the feed has a condition, the policy has ended or the
+-- schema's new tables are recorded.
+CREATE TABLE ended (id int, at date NOT NULL, PRIMARY KEY (id, at));
+SELECT action FROM architect.enable_audit('ended');
+INSERT INTO ended VALUES (1, '2026-01-01');
+SELECT action FROM architect.disable_audit('ended');
+SELECT count(*) > 1 AS enabled FROM architect.enable_audit_schema('regress_part', except_tables => '{ended}', new_tables => true);
+CREATE TABLE recorded (id int, at date NOT NULL, v text, secret text, PRIMARY KEY (id));
+ALTER TABLE recorded OWNER TO regress_part_owner;
+INSERT INTO recorded SELECT i, '2026-01-01'::date + i, 'v', 's' FROM generate_series(1, 3) AS i;
+SELECT action FROM architect.enable_updated_at('recorded', add_column => true);
+SELECT action FROM architect.enable_audit('recorded', exclude => '{secret}');
+SELECT action FROM architect.enable_cdc('recorded', operations => '{insert,update}', "when" => 'NEW.v <> ''x''');
+SELECT count(*) AS policies FROM architect.audit_table WHERE schema_name = 'regress_part' \gset
+UPDATE recorded SET v = 'w', secret = 't' WHERE id = 1;
+CALL architect.convert_to_partitioned('recorded', 'at', widen_key => true, dry_run => false);
+CALL architect.convert_to_partitioned('ended', 'at', dry_run => false);
+SELECT count(*) - :policies AS more_policies FROM architect.audit_table WHERE schema_name = 'regress_part';
+SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE tgrelid IN ('recorded'::regclass, 'recorded_p_history'::regclass, 'ended'::regclass) ORDER BY 1, 2;
+UPDATE recorded SET v = 'x', secret = 'u' WHERE id <= 2;
+UPDATE recorded SET at = now()::date + 150, v = 'far' WHERE id = 3;
+INSERT INTO recorded VALUES (4, now()::date + 200, 'next', 's');
+TRUNCATE recorded_p_history;
+SELECT operation, partition_name LIKE '%\_p20%' AS in_a_new_one, row_key - 'at' AS key, old_values - '{updated_at,at}'::text[] AS old, new_values - '{updated_at,at}'::text[] AS new
+  FROM architect.audit_log WHERE schema_name = 'regress_part' AND table_name = 'recorded' ORDER BY audit_id;
+SELECT operation, new_values ->> 'v' AS v FROM architect.change_log WHERE schema_name = 'regress_part' AND table_name = 'recorded' ORDER BY 1, 2;
+SELECT operation, row_key FROM architect.audit_history('recorded', '{"id": 1, "at": "2026-01-02"}');
+SELECT status FROM architect.audit_coverage() WHERE table_name = 'regress_part.recorded';
+SELECT status FROM architect.cdc_coverage() WHERE table_name = 'regress_part.recorded';
+SELECT status FROM architect.updated_at_tables() WHERE table_name = 'regress_part.recorded';
+SELECT action FROM architect.enable_audit('ended');
+SELECT operation, table_name_then FROM architect.audit_history('ended', '{"id": 1, "at": "2026-01-01"}');
+SELECT count(*) FROM architect.disable_audit_schema('regress_part') WHERE object_name LIKE '%ended%';
+
 RESET search_path;
 DROP PUBLICATION regress_part_pub;
 DROP SCHEMA regress_part CASCADE;
