@@ -242,7 +242,8 @@ COMMENT ON ROUTINE architect.convert_to_partitioned IS
 partition, called <name>_p_history, of a partitioned table that takes its name and everything that hangs
 on it: identity and sequences, defaults, generated columns, indexes and constraints under their names,
 comments, statistics, privileges, row-level security and policies, triggers, rules, publications,
-replica identity, foreign keys both ways, views and functions that use it.
+replica identity, foreign keys both ways, views and functions that use it; what audit, change feed and
+updated_at do with it.
 
 Arguments: table_name; key, the column to partition by; every, the period of partitions to come, of time
 keys; step, the same of numbers; unit, what an integer key counts: epoch_s, epoch_ms, epoch_us; timezone,
