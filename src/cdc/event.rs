@@ -4,7 +4,7 @@
 //! change with every event are written in place, so that a large value is copied once.
 #![forbid(unsafe_code)]
 
-use crate::pg::json;
+use crate::pg::{calendar, json};
 use std::io::Write;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -319,7 +319,11 @@ impl<'a> Object<'a> {
     /// A place in the WAL as PostgreSQL writes it, 0/16B3748.
     pub fn lsn(&mut self, name: &[u8], lsn: u64) {
         self.value(name, |out| {
-            let _ = write!(out, "\"{:X}/{:X}\"", lsn >> 32, lsn & 0xffff_ffff);
+            out.push(b'"');
+            hexadecimal((lsn >> 32) as u32, out);
+            out.push(b'/');
+            hexadecimal(lsn as u32, out);
+            out.push(b'"');
         });
     }
 
@@ -339,6 +343,12 @@ impl<'a> Object<'a> {
     }
 }
 
+fn hexadecimal(value: u32, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digits: [u8; 8] = std::array::from_fn(|i| DIGITS[(value >> (28 - 4 * i)) as usize & 15]);
+    out.extend_from_slice(&digits[(value.leading_zeros() as usize / 4).min(7)..]);
+}
+
 /// Microseconds from 1970 to 2000, where PostgreSQL's timestamps begin.
 const EPOCH: i64 = 946_684_800_000_000;
 
@@ -347,39 +357,13 @@ pub fn milliseconds(at: i64) -> i64 {
     at.saturating_add(EPOCH).div_euclid(1000)
 }
 
-/// Appends a timestamptz as a JSON string, ISO 8601 in UTC, as values of that type are written.
+/// Appends a timestamptz as a JSON string, as values of that type are written.
 pub fn timestamp(at: i64, out: &mut Vec<u8>) {
-    let at = at.saturating_add(EPOCH);
-    let (day, rest) = (at.div_euclid(86_400_000_000), at.rem_euclid(86_400_000_000));
-    let (year, month, day) = civil(day);
-    let (second, fraction) = (rest / 1_000_000, rest % 1_000_000);
-    let _ = write!(
-        out,
-        "\"{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    );
-    if fraction != 0 {
-        let _ = write!(out, ".{fraction:06}");
-        while out.last() == Some(&b'0') {
-            out.pop();
-        }
+    out.push(b'"');
+    if calendar::timestamp(at, true, out).is_none() {
+        out.extend_from_slice(b"-infinity");
     }
-    out.extend_from_slice(b"+00:00\"");
-}
-
-/// Year, month and day of a day counted from 1970-01-01 (Gregorian; Hinnant's algorithm).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    out.push(b'"');
 }
 
 #[cfg(test)]

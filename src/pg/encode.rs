@@ -5,11 +5,13 @@
 //! are JSON arrays and objects where jsonb_populate_record can rebuild them from that, else their
 //! literal; every other type is the string its output function gives under fixed settings.
 
-use super::json;
 use super::memory::OwnedContext;
 use super::output::{Output, TooLarge, check_size};
 use super::table::attributes_of;
 use super::tuple::{Row, Value};
+use super::{calendar, json, jsonb, number};
+use crate::error::Error;
+use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys;
 use pgrx::varlena;
 use sha2::{Digest, Sha256};
@@ -24,14 +26,18 @@ pub enum Kind {
     Int8,
     Float4,
     Float8,
-    Numeric(Output),
+    Numeric,
     Money,
     Oid,
     Text,
     Char,
     Uuid,
     Bytea,
-    DateTime(pg_sys::Oid),
+    Date,
+    Timestamp,
+    TimestampTz,
+    Time,
+    TimeTz,
     Json,
     Jsonb(Output),
     Array(Box<ArrayKind>),
@@ -83,6 +89,19 @@ impl Encoder {
         Self { kinds, _memory: memory }
     }
 
+    /// Whether values of type json may be passed on as they were written, line breaks and all.
+    pub fn may_pass_json(&self) -> bool {
+        fn passes(kind: &Kind) -> bool {
+            match kind {
+                // What is in a composite is looked up value by value.
+                Kind::Json | Kind::Composite => true,
+                Kind::Array(array) => passes(&array.element),
+                _ => false,
+            }
+        }
+        self.kinds.iter().any(passes)
+    }
+
     /// Appends a column's value to `out`, which as jsonb may not grow past `limit`; a small value may
     /// always. On `Err`, `out` is as it was.
     #[inline]
@@ -119,7 +138,7 @@ impl Encoder {
         let start = out.len();
         self.write(column, value, out, limit)?;
         match self.kinds[column] {
-            Kind::Numeric(_) if out[start..].contains(&b'.') => {
+            Kind::Numeric if out[start..].contains(&b'.') => {
                 while out.last() == Some(&b'0') {
                     out.pop();
                 }
@@ -157,7 +176,7 @@ impl Kind {
             pg_sys::INT8OID => Self::Int8,
             pg_sys::FLOAT4OID => Self::Float4,
             pg_sys::FLOAT8OID => Self::Float8,
-            pg_sys::NUMERICOID => Self::Numeric(Output::of_type(type_oid, memory)),
+            pg_sys::NUMERICOID => Self::Numeric,
             pg_sys::MONEYOID => Self::Money,
             // Names of objects depend on search_path and do not survive a drop; the number is exact.
             pg_sys::OIDOID
@@ -176,11 +195,11 @@ impl Kind {
             pg_sys::CHAROID => Self::Char,
             pg_sys::UUIDOID => Self::Uuid,
             pg_sys::BYTEAOID => Self::Bytea,
-            pg_sys::DATEOID
-            | pg_sys::TIMESTAMPOID
-            | pg_sys::TIMESTAMPTZOID
-            | pg_sys::TIMEOID
-            | pg_sys::TIMETZOID => Self::DateTime(type_oid),
+            pg_sys::DATEOID => Self::Date,
+            pg_sys::TIMESTAMPOID => Self::Timestamp,
+            pg_sys::TIMESTAMPTZOID => Self::TimestampTz,
+            pg_sys::TIMEOID => Self::Time,
+            pg_sys::TIMETZOID => Self::TimeTz,
             pg_sys::JSONOID => Self::Json,
             pg_sys::JSONBOID => Self::Jsonb(Output::of_type(type_oid, memory)),
             // Not subscripted from 1: their literal is the only exact form.
@@ -232,10 +251,28 @@ fn write(kind: &Kind, datum: pg_sys::Datum, out: &mut Vec<u8>, limit: usize) -> 
             let sign = if cents < 0 { "-" } else { "" };
             let _ = write!(out, "{sign}{}.{:02}", cents.unsigned_abs() / 100, cents.unsigned_abs() % 100);
         }
-        Kind::Float4 => json::float(f32::from_bits(datum.value() as u32), out),
-        Kind::Float8 => json::float(f64::from_bits(datum.value() as u64), out),
-        Kind::Numeric(output) => json::number(output.call(datum), out),
-        Kind::DateTime(type_oid) => date_time(datum, *type_oid, out),
+        Kind::Float4 => number::float(f32::from_bits(datum.value() as u32), out),
+        Kind::Float8 => number::float(f64::from_bits(datum.value() as u64), out),
+        Kind::Numeric => {
+            if number::numeric(detoasted(datum, room)?, out).is_none() {
+                corrupted(PgSqlErrorCode::ERRCODE_DATA_CORRUPTED, "a stored number is not one");
+            }
+        }
+        Kind::Date => quoted(out, |out| calendar::date(datum.value() as i32, out)),
+        Kind::Time => quoted(out, |out| calendar::time(datum.value() as i64, out)),
+        Kind::TimeTz => quoted(out, |out| {
+            let (time, zone) = fixed(datum, 12).split_at(8);
+            calendar::time(i64::from_ne_bytes(time.try_into().unwrap_or_default()), out);
+            calendar::zone(i32::from_ne_bytes(zone.try_into().unwrap_or_default()), out);
+        }),
+        Kind::Timestamp | Kind::TimestampTz => {
+            let zone = matches!(kind, Kind::TimestampTz);
+            quoted(out, |out| {
+                if calendar::timestamp(datum.value() as i64, zone, out).is_none() {
+                    corrupted(PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW, "timestamp out of range");
+                }
+            });
+        }
         Kind::Text => json::string(detoasted(datum, room)?, out),
         Kind::Char => json::single_byte(datum.value() as u8, out),
         Kind::Uuid => json::uuid(fixed(datum, 16), out),
@@ -245,8 +282,12 @@ fn write(kind: &Kind, datum: pg_sys::Datum, out: &mut Vec<u8>, limit: usize) -> 
             if json::fits_jsonb(bytes) { out.extend_from_slice(bytes) } else { json::string(bytes, out) }
         }
         Kind::Jsonb(output) => {
-            let flat = flattened(datum, room)?;
-            out.extend_from_slice(output.call(flat));
+            let start = out.len();
+            if jsonb::text(detoasted(datum, room)?, out).is_none() {
+                out.truncate(start);
+                let flat = flattened(datum, room)?;
+                out.extend_from_slice(output.call(flat));
+            }
         }
         Kind::Array(array) => write_array(array, datum, out, limit)?,
         Kind::Composite => write_composite(datum, out, limit)?,
@@ -296,15 +337,15 @@ fn integer(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(buffer.format(value).as_bytes());
 }
 
-fn date_time(datum: pg_sys::Datum, type_oid: pg_sys::Oid, out: &mut Vec<u8>) {
-    let mut buffer = [0 as std::ffi::c_char; pg_sys::MAXDATELEN as usize + 1];
-    let utc: std::ffi::c_int = 0;
+/// What no value of the type can be.
+#[cold]
+fn corrupted(code: PgSqlErrorCode, message: &str) -> ! {
+    Error::new(code, message).raise()
+}
+
+fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(b'"');
-    // SAFETY: the buffer is as long as the function asks for; it writes a nul-terminated string.
-    unsafe {
-        pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), datum, type_oid, &utc);
-        out.extend_from_slice(std::ffi::CStr::from_ptr(buffer.as_ptr()).to_bytes());
-    }
+    write(out);
     out.push(b'"');
 }
 

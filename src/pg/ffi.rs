@@ -74,6 +74,13 @@ pub(super) mod unguarded {
         ) -> bool;
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         pub fn index_insert_cleanup(index: pg_sys::Relation, info: *mut pg_sys::IndexInfo);
+        pub fn OutputPluginPrepareWrite(context: *mut pg_sys::LogicalDecodingContext, last: bool);
+        pub fn OutputPluginWrite(context: *mut pg_sys::LogicalDecodingContext, last: bool);
+        pub fn appendBinaryStringInfo(
+            buffer: pg_sys::StringInfo,
+            bytes: *const std::ffi::c_void,
+            length: std::ffi::c_int,
+        );
         pub fn pfree(pointer: *mut std::ffi::c_void);
         // Signal handlers: they only set flags and a latch.
         pub fn die(signal: std::ffi::c_int);

@@ -34,9 +34,14 @@ impl OwnedContext {
     }
 
     /// Frees everything allocated in this context.
+    #[inline]
     pub fn reset(&self) {
         // SAFETY: a live context; its owner has let go of what was in it.
-        unsafe { pg_sys::MemoryContextReset(self.0) }
+        unsafe {
+            if !(*self.0).isReset || !(*self.0).firstchild.is_null() {
+                pg_sys::MemoryContextReset(self.0)
+            }
+        }
     }
 
     /// Runs `work` with this context as the current one.

@@ -3,17 +3,25 @@
 use crate::error::Result;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::panic::AssertUnwindSafe;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Runs `work` and brings a PostgreSQL error back as a value, but nothing else: what `work` held stays held
 /// to the end of the (sub)transaction, which must not be relied upon to go on for long. Costs nothing
 /// while nothing fails.
+#[inline]
 pub fn caught(work: impl FnOnce()) -> Result<()> {
-    let work = AssertUnwindSafe(|| {
-        work();
-        Ok(())
-    });
-    PgTryBuilder::new(work).catch_others(|caught| Err(caught.into())).execute()
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(()) => Ok(()),
+        Err(payload) => thrown(payload),
+    }
+}
+
+#[cold]
+fn thrown(payload: Box<dyn Any + Send>) -> Result<()> {
+    PgTryBuilder::new(AssertUnwindSafe(|| resume_unwind(payload)))
+        .catch_others(|caught| Err(caught.into()))
+        .execute()
 }
 
 /// Runs `work` in a subtransaction. If it fails, by result or by a PostgreSQL error, what it did is

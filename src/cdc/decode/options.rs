@@ -23,7 +23,9 @@ const NAMES: &str = "tables, exclude-tables, operations, columns, exclude-column
                      include-transaction, include-lsn, include-timestamp, pretty, batch, format, name, partitions, \
                      streaming, origin";
 
-/// Most bytes of lines a message may be made of.
+/// Bytes of lines from which on a message is sent, unless the client says otherwise.
+const USUAL_BATCH: usize = 64 << 10;
+/// The most it may say.
 const LARGEST_BATCH: usize = 16 << 20;
 
 const OPERATIONS: [Operation; 7] = [
@@ -51,7 +53,7 @@ pub struct Options {
     pub include_lsn: bool,
     pub include_timestamp: bool,
     pub pretty: bool,
-    /// Bytes of lines sent in one message to a replication client; 0: one line a message.
+    /// A message to a replication client is sent once its lines have so many bytes; 0: one line a message.
     pub batch: usize,
     pub format: Format,
     /// Logical name of this server in the envelope.
@@ -76,7 +78,7 @@ impl Default for Options {
             include_lsn: true,
             include_timestamp: true,
             pretty: false,
-            batch: 0,
+            batch: USUAL_BATCH,
             format: Format::Native,
             name: None,
             partitions: Partitions::Leaf,

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::pg::decode::{Identity, Relation, names};
 use crate::pg::encode::Encoder;
 use crate::pg::tuple::Storage;
-use crate::pg::{ffi, json, subtransaction};
+use crate::pg::{ffi, json, session, subtransaction};
 use pgrx::pg_sys;
 use std::cell::Cell;
 
@@ -26,13 +26,17 @@ pub struct Plan {
     /// Names of the masked columns as a JSON array; empty without any.
     pub masked: Vec<u8>,
     pub encoder: Option<Encoder>,
+    /// Whether it has values of type json, which are passed on as they were written.
+    pub foreign_json: bool,
+    /// Whether texts may be in any encoding.
+    pub any_encoding: bool,
     /// A value of this relation failed to be written: each is tried by itself from now on.
     pub careful: Cell<bool>,
 }
 
 pub struct Column {
-    /// `"name"`, as JSON.
-    pub name: Vec<u8>,
+    /// `"name":`, as JSON.
+    label: Vec<u8>,
     pub storage: Storage,
     pub shown: bool,
     /// Whether the WAL has its value in the row as it was.
@@ -78,7 +82,7 @@ impl Plan {
             .into_iter()
             .enumerate()
             .map(|(i, column)| Column {
-                name: as_json(&column.name),
+                label: label(&column.name),
                 storage: column.storage,
                 shown: !column.dropped
                     && !column.virtual_generated
@@ -91,7 +95,7 @@ impl Plan {
             .iter()
             .enumerate()
             .filter(|(i, c)| c.mask.is_some() && (c.shown || key.contains(i)))
-            .map(|(_, c)| &c.name[..])
+            .map(|(_, c)| c.name())
             .collect();
         Ok(Some(Self {
             names,
@@ -101,7 +105,9 @@ impl Plan {
             columns,
             key,
             full: identity == Identity::Full,
+            foreign_json: encoder.may_pass_json(),
             encoder: Some(encoder),
+            any_encoding: session::is_sql_ascii(),
             careful: Cell::new(false),
         }))
     }
@@ -118,6 +124,8 @@ impl Plan {
             full: false,
             masked: Vec::new(),
             encoder: None,
+            foreign_json: false,
+            any_encoding: false,
             careful: Cell::new(false),
         }
     }
@@ -128,9 +136,23 @@ impl Plan {
     }
 }
 
-fn as_json(text: &[u8]) -> Vec<u8> {
+impl Column {
+    /// Its name as a JSON string.
+    pub fn name(&self) -> &[u8] {
+        &self.label[..self.label.len() - 1]
+    }
+
+    /// Its name and a colon.
+    #[inline]
+    pub fn label(&self) -> &[u8] {
+        &self.label
+    }
+}
+
+fn label(name: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    json::string(text, &mut out);
+    json::string(name, &mut out);
+    out.push(b':');
     out
 }
 

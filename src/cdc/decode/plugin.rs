@@ -40,12 +40,13 @@ struct Writer {
     pretty: bool,
     /// Lines of a transaction are sent together once they have so many bytes; 0: each by itself.
     batch: usize,
-    pending: Vec<u8>,
     name: String,
     /// What all envelopes have in common: made with the first one, as a replication client's decoder
     /// starts outside any transaction, where the catalogue cannot be read.
     source: Option<Vec<u8>>,
-    line: Vec<u8>,
+    /// Lines yet to be sent, and where the one being written begins.
+    lines: Vec<u8>,
+    start: usize,
     indented: Vec<u8>,
 }
 
@@ -60,10 +61,10 @@ impl Plugin for WalFeed {
                 timestamp: options.include_timestamp,
                 pretty: options.pretty,
                 batch: options.batch,
-                pending: Vec::new(),
                 name: options.name.clone().unwrap_or_else(|| "postgresql".into()),
                 source: None,
-                line: Vec::new(),
+                lines: Vec::new(),
+                start: 0,
                 indented: Vec::new(),
             },
             options,
@@ -186,7 +187,7 @@ impl Plugin for WalFeed {
         if plan.careful.get() {
             writer.render(&event, order, &mut row);
         }
-        writer.send(sink);
+        writer.send(plan.foreign_json || known.has_context(), sink);
     }
 
     fn truncate(
@@ -334,72 +335,67 @@ impl Writer {
     #[inline]
     fn event(&mut self, event: &Event, order: Option<u64>, body: &mut impl Body, sink: &mut Sink) {
         self.render(event, order, body);
-        self.send(sink);
+        self.send(true, sink);
     }
 
+    /// Writes the event behind the lines that wait; again, if it was written before.
     #[inline]
     fn render(&mut self, event: &Event, order: Option<u64>, body: &mut impl Body) {
-        self.line.clear();
+        self.lines.truncate(self.start);
         match self.format {
-            Format::Native => event::native(event, body, &mut self.line),
+            Format::Native => event::native(event, body, &mut self.lines),
             Format::Envelope => {
                 let now = event::milliseconds(session::clock());
                 let name = self.name.as_bytes();
                 let source =
                     self.source.get_or_insert_with(|| event::source(name, &session::database_name()));
-                event::envelope(event, source, order, now, body, &mut self.line);
+                event::envelope(event, source, order, now, body, &mut self.lines);
             }
         }
     }
 
+    /// Sends the line that was written, or keeps it with others of its transaction. Through SQL each line
+    /// is a row. `foreign`: it may hold JSON that somebody else wrote, with line breaks for white space.
     #[inline]
-    fn send(&mut self, sink: &mut Sink) {
+    fn send(&mut self, foreign: bool, sink: &mut Sink) {
         if self.pretty {
             self.indented.clear();
-            pretty::indented(&self.line, &mut self.indented);
+            pretty::indented(&self.lines, &mut self.indented);
             sink.line(&self.indented);
+            self.sent();
+            return;
+        }
+        if foreign {
+            for byte in &mut self.lines[self.start..] {
+                if matches!(byte, b'\n' | b'\r') {
+                    *byte = b' ';
+                }
+            }
+        }
+        if self.lines.len() >= self.batch || !sink.is_stream() {
+            sink.line(&self.lines);
+            self.sent();
         } else {
-            // A line break can only be white space in a json value, which is kept as it was written.
-            if self.line.contains(&b'\n') || self.line.contains(&b'\r') {
-                self.line
-                    .iter_mut()
-                    .filter(|byte| matches!(byte, b'\n' | b'\r'))
-                    .for_each(|byte| *byte = b' ');
-            }
-            self.pass_on(sink);
+            self.lines.push(b'\n');
+            self.start = self.lines.len();
         }
-        for buffer in [&mut self.line, &mut self.indented] {
-            if buffer.capacity() > KEEP {
-                *buffer = Vec::new();
-            }
-        }
-    }
-
-    /// Sends the line, or keeps it with others of its transaction. Through SQL each line is a row.
-    #[inline]
-    fn pass_on(&mut self, sink: &mut Sink) {
-        if self.batch == 0 || !sink.is_stream() {
-            sink.line(&self.line);
-            return;
-        }
-        if self.pending.len() + self.line.len() >= self.batch {
-            self.flush(sink);
-        }
-        if self.line.len() >= self.batch {
-            sink.line(&self.line);
-            return;
-        }
-        if !self.pending.is_empty() {
-            self.pending.push(b'\n');
-        }
-        self.pending.extend_from_slice(&self.line);
     }
 
     /// Sends what is kept: at the end of every transaction and block.
     fn flush(&mut self, sink: &mut Sink) {
-        if !self.pending.is_empty() {
-            sink.line(&self.pending);
-            self.pending.clear();
+        if let [lines @ .., b'\n'] = &self.lines[..] {
+            sink.line(lines);
+            self.sent();
+        }
+    }
+
+    fn sent(&mut self) {
+        self.start = 0;
+        for buffer in [&mut self.lines, &mut self.indented] {
+            buffer.clear();
+            if buffer.capacity() > KEEP {
+                *buffer = Vec::new();
+            }
         }
     }
 
@@ -412,8 +408,7 @@ impl Writer {
         lsn: u64,
         sink: &mut Sink,
     ) {
-        self.line.clear();
-        let mut object = Object::open(&mut self.line);
+        let mut object = Object::open(&mut self.lines);
         if self.lsn && lsn != 0 {
             object.lsn(b"lsn", lsn);
         }
@@ -452,7 +447,7 @@ impl Writer {
             object.value(name, |out| event::timestamp(at, out));
         }
         object.close();
-        self.send(sink);
+        self.send(false, sink);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::pg::decode::Action;
 use crate::pg::encode::Encoder;
 use crate::pg::tuple::{Value, Values, same_image};
-use crate::pg::{json, session, subtransaction};
+use crate::pg::{json, subtransaction};
 
 /// Most bytes of a line: a StringInfo holds 1 GB, and what reads the line should hold it as jsonb.
 const LIMIT: usize = 250_000_000;
@@ -147,8 +147,7 @@ impl Row<'_> {
 
     #[inline]
     fn label(&self, i: usize, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.plan.columns[i].name);
-        out.push(b':');
+        out.extend_from_slice(self.plan.columns[i].label());
     }
 
     fn list(&self, columns: &[usize], out: &mut Vec<u8>) {
@@ -156,11 +155,12 @@ impl Row<'_> {
         out.push(b'[');
         for &i in columns {
             separate(&mut first, out);
-            out.extend_from_slice(&self.plan.columns[i].name);
+            out.extend_from_slice(self.plan.columns[i].name());
         }
         out.push(b']');
     }
 
+    #[inline]
     fn put(&self, i: usize, value: Value, as_key: bool, out: &mut Vec<u8>) {
         let column = &self.plan.columns[i];
         match column.mask {
@@ -205,7 +205,7 @@ impl Row<'_> {
             }
             unreadable(&error, out);
         }
-        if session::is_sql_ascii() && std::str::from_utf8(&out[start..]).is_err() {
+        if self.plan.any_encoding && std::str::from_utf8(&out[start..]).is_err() {
             let bytes = out.split_off(start);
             out.extend_from_slice(b"{\"architect_bytes\":");
             json::hex(&bytes, out);

@@ -100,6 +100,11 @@ impl InProgress {
         self.authors.last().map_or(&[], |(_, author)| author)
     }
 
+    /// Whether what is known of who acted holds JSON of the application's.
+    pub fn has_context(&self) -> bool {
+        !self.authors.is_empty()
+    }
+
     /// Members of an event about its transaction: origin, and the subtransaction where the client may
     /// yet be told that it rolled back.
     #[inline]

@@ -63,8 +63,8 @@ unsafe extern "C-unwind" fn startup<P: Plugin>(
             };
             (*context).streaming &= features.streaming;
             stale::listen();
-            let row = OwnedContext::new(c"db_architect decoded row");
-            let decoder = Box::into_raw(Box::new(Decoder { plugin, row }));
+            let row = OwnedContext::roomy(c"db_architect decoded row");
+            let decoder = Box::into_raw(Box::new(Decoder { plugin, row, silent: 0 }));
             (*context).output_plugin_private = decoder.cast();
             let callback: *mut pg_sys::MemoryContextCallback = pg_sys::MemoryContextAllocZero(
                 (*context).context,
@@ -119,7 +119,7 @@ unsafe fn call<P: Plugin>(context: Context, work: impl FnOnce(&mut P, &mut Sink)
     unsafe {
         pgrx_extern_c_guard(|| {
             let decoder = &mut *(*context).output_plugin_private.cast::<Decoder<P>>();
-            let mut sink = Sink { context, silent: 0 };
+            let mut sink = Sink { context, silent: &mut decoder.silent };
             let plugin = &mut decoder.plugin;
             decoder.row.within(|| work(plugin, &mut sink));
             decoder.row.reset();

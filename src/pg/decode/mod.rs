@@ -91,6 +91,8 @@ struct Decoder<P> {
     plugin: P,
     /// What PostgreSQL allocates while one change is written; emptied after it.
     row: OwnedContext,
+    /// Changes left out since something was sent.
+    silent: u32,
 }
 
 /// Exports `_PG_output_plugin_init`, which makes the library an output plugin, for a type.

@@ -2,6 +2,7 @@
 
 use super::super::ffi::unguarded;
 use pgrx::pg_sys;
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::prelude::*;
 use std::panic::AssertUnwindSafe;
 
@@ -10,23 +11,27 @@ use std::panic::AssertUnwindSafe;
 const SILENCE: u32 = 100;
 
 /// Where lines go.
-pub struct Sink {
+pub struct Sink<'a> {
     pub(super) context: *mut pg_sys::LogicalDecodingContext,
-    pub(super) silent: u32,
+    /// Changes left out since the client last heard of anything.
+    pub(super) silent: &'a mut u32,
 }
 
-impl Sink {
+impl Sink<'_> {
     /// Sends one line, which is in the server's encoding.
     pub fn line(&mut self, line: &[u8]) {
-        self.silent = 0;
+        *self.silent = 0;
         let converted = self.converted(line);
         let bytes = converted.as_deref().unwrap_or(line);
+        let context = self.context;
         // SAFETY: the context is the one of the callback that is running; the buffer it holds takes any
-        // bytes by length.
+        // bytes by length. One boundary for all three calls: its frame owns nothing.
         unsafe {
-            pg_sys::OutputPluginPrepareWrite(self.context, true);
-            pg_sys::appendBinaryStringInfo((*self.context).out, bytes.as_ptr().cast(), bytes.len() as i32);
-            pg_sys::OutputPluginWrite(self.context, true);
+            pg_guard_ffi_boundary(|| {
+                unguarded::OutputPluginPrepareWrite(context, true);
+                unguarded::appendBinaryStringInfo((*context).out, bytes.as_ptr().cast(), bytes.len() as i32);
+                unguarded::OutputPluginWrite(context, true);
+            })
         }
     }
 
@@ -41,15 +46,15 @@ impl Sink {
     /// Notes that a change was left out.
     #[inline]
     pub fn nothing(&mut self) {
-        self.silent += 1;
-        if self.silent >= SILENCE {
+        *self.silent += 1;
+        if *self.silent >= SILENCE {
             self.progress(false);
         }
     }
 
     /// Lets the client know how far decoding is, though there was nothing to send.
     pub fn progress(&mut self, skipped_transaction: bool) {
-        self.silent = 0;
+        *self.silent = 0;
         // SAFETY: the context of the running callback.
         unsafe {
             #[cfg(feature = "pg14")]
