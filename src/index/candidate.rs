@@ -9,6 +9,9 @@ use pgrx::spi::quote_identifier;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+/// Columns and expressions of one kind of condition that are combined with others: what is made of them grows with
+/// their square, and statements with hundreds of conditions are made by machines.
+const MOST_KEYS: usize = 12;
 /// Included columns that are still taken for an index and not for a second table.
 const MOST_INCLUDED: usize = 6;
 /// A partial index on a constant is worth while where few rows have it.
@@ -402,7 +405,13 @@ fn covering(table: &TableUse, spec: &Spec, unneeded: &[i16]) -> Option<Spec> {
 }
 
 fn distinct<'a>(clauses: impl Iterator<Item = &'a Clause>) -> Vec<Key> {
-    unique(clauses.map(|clause| clause.key.clone()).collect())
+    let mut keys: Vec<Key> = Vec::new();
+    for clause in clauses {
+        if keys.len() < MOST_KEYS && !keys.contains(&clause.key) {
+            keys.push(clause.key.clone());
+        }
+    }
+    keys
 }
 
 fn unique(keys: Vec<Key>) -> Vec<Key> {
@@ -413,4 +422,24 @@ fn unique(keys: Vec<Key>) -> Vec<Key> {
         }
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_hundreds_of_conditions_some_are_combined() {
+        let clause = |column| Clause {
+            key: Key::Column(column),
+            kind: Kind::Equal,
+            operator: pg_sys::Oid::INVALID,
+            join: false,
+            certain: true,
+        };
+        let clauses: Vec<Clause> = (1..=300).chain(1..=300).map(clause).collect();
+        let keys = distinct(clauses.iter());
+        assert_eq!(keys.len(), MOST_KEYS);
+        assert_eq!(keys[..2], [Key::Column(1), Key::Column(2)]);
+    }
 }

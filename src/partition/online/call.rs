@@ -39,9 +39,11 @@ impl Call {
     /// An interval as a length of time; days have 24 hours.
     pub fn duration(&self, position: usize, argument: &str) -> Result<Duration> {
         let interval: Interval = self.required(position, argument)?;
-        let micros = i64::from(interval.months()) * 30 * 86_400_000_000
-            + i64::from(interval.days()) * 86_400_000_000
-            + interval.micros();
+        const DAY: i64 = 86_400_000_000;
+        let micros = i64::from(interval.months())
+            .saturating_mul(30 * DAY)
+            .saturating_add(i64::from(interval.days()).saturating_mul(DAY))
+            .saturating_add(interval.micros());
         u64::try_from(micros).map(Duration::from_micros).map_err(|_| {
             Error::invalid_parameter(format!("{argument} must not be negative"))
                 .hint("Give a length of time such as '5 minutes'.")
