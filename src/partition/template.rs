@@ -15,6 +15,8 @@ pub struct Template {
     tablespace: Option<String>,
     /// `name=value` and `toast.name=value`, rendered.
     storage: Vec<String>,
+    /// Statistics targets of columns, as ALTER TABLE has them.
+    columns: Vec<String>,
     row_security: bool,
     force_row_security: bool,
     /// FULL or NOTHING.
@@ -88,6 +90,7 @@ impl Template {
             template.grants = grants(parent.oid)?;
         }
         template.publications = publications(sibling)?;
+        template.columns = columns(parent.oid)?;
         Ok(template)
     }
 
@@ -120,6 +123,9 @@ impl Template {
     #[must_use]
     pub fn before_attaching(&self, child: &str) -> Vec<String> {
         let mut sql = Vec::new();
+        if !self.columns.is_empty() {
+            sql.push(format!("ALTER TABLE {child} {}", self.columns.join(", ")));
+        }
         if let Some(identity) = self.replica_identity {
             sql.push(format!("ALTER TABLE {child} REPLICA IDENTITY {identity}"));
         }
@@ -144,6 +150,17 @@ impl Template {
 fn option(prefix: &str, option: &str) -> Option<String> {
     let (name, value) = option.split_once('=')?;
     Some(format!("{prefix}{} = {}", quote_identifier(name), pgrx::spi::quote_literal(value)))
+}
+
+/// What LIKE leaves behind: the parent's statistics targets of columns.
+fn columns(parent: pg_sys::Oid) -> Result<Vec<String>> {
+    spi::read_now(
+        "SELECT format('ALTER COLUMN %I SET STATISTICS %s', a.attname, a.attstattarget) FROM pg_attribute a
+          WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget >= 0 ORDER BY a.attnum",
+        &[parent.into()],
+        |row| row.get::<String>(1),
+    )
+    .map(|rows| rows.into_iter().flatten().collect())
 }
 
 /// The parent's privileges, of the table and of its columns, as statements.

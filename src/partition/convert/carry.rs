@@ -58,7 +58,11 @@ SELECT r.relowner, format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', c.conrelid::r
                           pg_get_constraintdef(c.oid), CASE WHEN c.convalidated THEN ' NOT VALID' ELSE '' END)
   FROM given JOIN pg_constraint AS c ON c.confrelid = tbl AND c.conrelid <> tbl AND c.contype = 'f' AND c.conparentid = 0
   JOIN pg_class AS r ON r.oid = c.conrelid
- ORDER BY c.conrelid, c.conname";
+UNION ALL
+SELECT r.relowner, format('COMMENT ON CONSTRAINT %I ON %s IS %L', c.conname, c.conrelid::regclass, obj_description(c.oid, 'pg_constraint'))
+  FROM given JOIN pg_constraint AS c ON c.confrelid = tbl AND c.conrelid <> tbl AND c.contype = 'f' AND c.conparentid = 0
+  JOIN pg_class AS r ON r.oid = c.conrelid
+ WHERE obj_description(c.oid, 'pg_constraint') IS NOT NULL";
 
 /// What hangs on the table by name and would clash with what the partitioned table hands down.
 pub const STRIP: &str = "
@@ -136,7 +140,7 @@ SELECT CASE WHEN p.pronamespace = 'architect'::regnamespace
  WHERE sql IS NOT NULL ORDER BY t.oid, n";
 
 pub const RULES: &str = "
-SELECT owner, pg_get_ruledef(r.oid) FROM given JOIN pg_rewrite AS r ON r.ev_class = tbl ORDER BY r.oid";
+SELECT owner, rtrim(pg_get_ruledef(r.oid), ';') FROM given JOIN pg_rewrite AS r ON r.ev_class = tbl ORDER BY r.oid";
 
 pub const POLICIES: &str = "
 SELECT owner, format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.polname, name,

@@ -94,18 +94,30 @@ impl Cutover<'_> {
                 quote_identifier(crate::partition::name::partition_name(&index.name, "p_history")),
             ));
         }
+        let statistics = self.statistics()?;
+        for object in &statistics {
+            let away = crate::partition::name::partition_name(&object.name, "p_history");
+            own(format!(
+                "ALTER STATISTICS {} RENAME TO {}",
+                lookup::qualify(&object.schema, &object.name),
+                quote_identifier(away)
+            ));
+        }
         own(format!("ALTER TABLE {name} RENAME TO {}", quote_identifier(self.history_name)));
         script.extend(names.statements(carry::STRIP)?);
         let mut own = |sql: String| script.push(Statement { role: names.owner, sql });
         own(format!(
             "CREATE TABLE {name} (LIKE {history} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED
-             INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS INCLUDING STATISTICS)
+             INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS)
              PARTITION BY RANGE ({}){}",
             quote_identifier(self.column),
             self.tablespace()?,
         ));
         own(format!("ALTER TABLE {name} DROP CONSTRAINT {BOUND}"));
         own(REVOKE_DEFAULTS.into());
+        for sql in statistics.into_iter().flat_map(|object| object.sql) {
+            own(sql);
+        }
         script.extend(names.statements(carry::IDENTITY)?);
         for sequence in names.statements(carry::IDENTITY_SEQUENCES)? {
             // What it has come to, under the table's lock.
@@ -215,6 +227,27 @@ impl Cutover<'_> {
         }))
     }
 
+    fn statistics(&self) -> Result<Vec<Statistics>> {
+        spi::read_now(
+            "SELECT n.nspname::text, s.stxname::text, array_remove(ARRAY[
+                        pg_get_statisticsobjdef(s.oid),
+                        CASE WHEN s.stxstattarget >= 0 THEN format('ALTER STATISTICS %I.%I SET STATISTICS %s', n.nspname, s.stxname, s.stxstattarget) END,
+                        format('COMMENT ON STATISTICS %I.%I IS %L', n.nspname, s.stxname, nullif(obj_description(s.oid, 'pg_statistic_ext'), '')),
+                        CASE WHEN s.stxowner <> c.relowner THEN format('ALTER STATISTICS %I.%I OWNER TO %I', n.nspname, s.stxname, pg_get_userbyid(s.stxowner)) END
+                    ], NULL)
+               FROM pg_statistic_ext AS s JOIN pg_namespace AS n ON n.oid = s.stxnamespace JOIN pg_class AS c ON c.oid = s.stxrelid
+              WHERE s.stxrelid = $1 ORDER BY s.oid",
+            &[self.names.table.into()],
+            |row| {
+                Ok(Statistics {
+                    schema: row.get(1)?.unwrap_or_default(),
+                    name: row.get(2)?.unwrap_or_default(),
+                    sql: row.get(3)?.unwrap_or_default(),
+                })
+            },
+        )
+    }
+
     fn indexes(&self) -> Result<Vec<Index>> {
         let narrow = obstacles::narrow_keys(self.names.table, self.column_number)?;
         let mut indexes = spi::read_now(
@@ -244,6 +277,13 @@ impl Cutover<'_> {
         }
         Ok(indexes)
     }
+}
+
+/// An extended statistics object, and what makes the like of it on the table that takes this one's name.
+struct Statistics {
+    schema: String,
+    name: String,
+    sql: Vec<String>,
 }
 
 /// Stands in the script for what is known only once the table is there.
