@@ -89,6 +89,7 @@ CREATE TABLE architect.privacy_setting (
                            pg_catalog.gen_random_uuid()::pg_catalog.text, 'UTF8')),
     four_eyes          boolean NOT NULL DEFAULT false,
     backup_retention   interval,
+    officer            name,       -- whose members decide about requests and rules
     last_log_seq       bigint NOT NULL DEFAULT 0
 );
 INSERT INTO architect.privacy_setting DEFAULT VALUES;
@@ -138,7 +139,8 @@ CREATE TABLE architect.privacy_hold (
     CHECK ((key_hmac IS NOT NULL AND subject_type IS NOT NULL) <> (table_name IS NOT NULL AND schema_name IS NOT NULL))
 );
 
--- Who was erased: so that a restored backup can be brought up to date.
+-- Who was erased: so that a restored backup can be brought up to date. Of type (data key): whose encrypted values are not
+-- to be read any more, under the hash that privacy_key has.
 CREATE TABLE architect.privacy_tombstone (
     subject_type       text NOT NULL,
     key_hmac           bytea NOT NULL,

@@ -1,7 +1,8 @@
 //! Declaring: each declaration is checked against the tables, stored, and kept in the history of decisions.
 
 use super::action::Action;
-use super::{rights, storage};
+use super::decide::{Report, remove, store};
+use super::{request, rights, storage};
 use crate::catalog::relation::{Relation, no_such_column};
 use crate::catalog::{column, writing};
 use crate::error::{Error, Result};
@@ -11,13 +12,6 @@ use pgrx::datum::{DatumWithOid, Interval};
 use pgrx::pg_sys;
 
 const DECLARE: &str = "declare personal data of";
-
-/// What was done with an object.
-pub struct Report {
-    pub object: String,
-    pub action: &'static str,
-    pub detail: String,
-}
 
 pub struct ColumnDeclaration {
     pub column: String,
@@ -100,8 +94,11 @@ pub fn subject(
     check_columns(&relation, &key)?;
     check_columns(&relation, identity)?;
     // Whoever declares a type anew takes it from the table it has been declared for.
-    if super::catalogue::subjects()?.iter().any(|known| known.subject_type == subject_type) {
+    if let Some(known) = super::catalogue::subjects()?.iter().find(|s| s.subject_type == subject_type) {
         rights::on_subject(subject_type, DECLARE)?;
+        if (&known.schema, &known.table, &known.key) != (&relation.schema, &relation.name, &key) {
+            request::refuse_while_held(subject_type)?;
+        }
     }
     if !unique_on(relid, &key)? {
         return Err(Error::invalid_parameter(format!(
@@ -383,82 +380,11 @@ pub fn edge(
     )
 }
 
-/// Stores a declaration and the decision, unless nothing changed.
-fn store<'a>(
-    kind: &'static str,
-    name: &str,
-    find: &str,
-    write: &str,
-    key: &[DatumWithOid],
-    values: impl FnOnce() -> Vec<DatumWithOid<'a>>,
-) -> Result<Report> {
-    let by = security::role_name(security::current_role());
-    security::as_extension_owner(|| {
-        let before = spi::read_one_now::<JsonB>(find, key);
-        let mut values = values();
-        values.push(by.as_str().into());
-        spi::run(write, &values)?;
-        let after = spi::read_one_now::<JsonB>(find, key);
-        let (verb, action) = match (&before, &after) {
-            (Some(before), Some(after)) if content(&before.0) == content(&after.0) => {
-                return Ok(Report {
-                    object: name.to_owned(),
-                    action: "exists",
-                    detail: "as declared before".into(),
-                });
-            }
-            (Some(_), _) => ("change", "changed"),
-            (None, _) => ("declare", "declared"),
-        };
-        note(&by, verb, kind, name, before, after)?;
-        Ok(Report { object: name.to_owned(), action, detail: kind.to_owned() })
-    })
-}
-
-/// What was decided, without who and when.
-fn content(row: &serde_json::Value) -> serde_json::Value {
-    let mut row = row.clone();
-    if let Some(fields) = row.as_object_mut() {
-        fields.remove("declared_at");
-        fields.remove("declared_by");
-    }
-    row
-}
-
-fn note(
-    by: &str,
-    verb: &str,
-    kind: &str,
-    name: &str,
-    before: Option<JsonB>,
-    after: Option<JsonB>,
-) -> Result<()> {
-    spi::run(
-        "INSERT INTO architect.privacy_decision (decided_by, verb, kind, object_name, before, after)
-         VALUES ($1, $2, $3, $4, $5, $6)",
-        &[by.into(), verb.into(), kind.into(), name.into(), before.into(), after.into()],
-    )?;
-    Ok(())
-}
-
-/// Takes declarations back: those of `table` that `condition` picks.
-fn remove(kind: &'static str, delete: &str, arguments: &[DatumWithOid], name: String) -> Result<Report> {
-    storage::require()?;
-    let by = security::role_name(security::current_role());
-    security::as_extension_owner(|| {
-        let gone = spi::run_one::<JsonB>(delete, arguments)?;
-        let Some(gone) = gone else {
-            return Ok(Report { object: name, action: "skipped", detail: "was not declared".into() });
-        };
-        note(&by, "undeclare", kind, &name, Some(gone), None)?;
-        Ok(Report { object: name, action: "undeclared", detail: kind.to_owned() })
-    })
-}
-
 pub fn no_subject(subject_type: &str) -> Result<Report> {
     storage::require()?;
     super::catalogue::subject(subject_type)?;
     rights::on_subject(subject_type, DECLARE)?;
+    request::refuse_while_held(subject_type)?;
     remove(
         "subject",
         "DELETE FROM architect.privacy_subject AS s WHERE s.subject_type OPERATOR(pg_catalog.=) $1

@@ -1,7 +1,8 @@
 //! The SQL functions of declaring.
 
 use super::action::Action;
-use super::declare::{self, ColumnDeclaration, EdgeDeclaration, Report};
+use super::decide::Report;
+use super::declare::{self, ColumnDeclaration, EdgeDeclaration};
 use super::{catalogue, storage};
 use crate::error::Error;
 use crate::pg::{security, spi};

@@ -3,8 +3,9 @@
 use super::collect::{Class, Row, Texts};
 use super::graph::Ownership;
 use super::owner::{self, Values};
-use super::plan::{self, Plan, Wishes, ghost};
+use super::plan::{self, Plan, Wishes};
 use super::sql::{self, of};
+use super::staying::ghost;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;

@@ -7,11 +7,11 @@
 //! | --- | --- |
 //! | `action.rs` | pure: the closed set of actions and their parameters |
 //! | `catalogue.rs` | what was declared, read and resolved |
-//! | `declare.rs`, `declare_api.rs` | declaring, with a history of who decided what |
+//! | `declare.rs`, `decide.rs`, `declare_api.rs` | declaring, with a history of who decided what |
 //! | `table.rs`, `graph.rs`, `order.rs` | tables, how they hang together, in which order they are emptied |
 //! | `person.rs` | a person, from the key somebody gave |
 //! | `collect.rs`, `seek.rs` | a person's rows, found along the graph |
-//! | `plan.rs`, `holds.rs` | what erasing comes to, step by step; what stands in the way |
+//! | `plan.rs`, `staying.rs`, `holds.rs` | what erasing comes to, step by step; which rows stay; what stands in the way |
 //! | `replace.rs`, `sql.rs` | pure: what takes a value's place; pieces of SQL |
 //! | `owner.rs` | statements on somebody's table, as its owner, that say nothing when they fail |
 //! | `erase.rs`, `erase_api.rs` | carrying a plan out |
@@ -32,6 +32,7 @@ mod catalogue;
 mod collect;
 mod coverage;
 mod crypt;
+mod decide;
 mod declare;
 mod declare_api;
 mod deletion_log;
@@ -60,6 +61,7 @@ mod rights;
 mod secret;
 mod seek;
 mod sql;
+mod staying;
 mod storage;
 mod table;
 mod tombstone;

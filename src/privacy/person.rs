@@ -2,6 +2,8 @@
 
 use super::graph::Graph;
 use super::owner::{self, Values};
+use super::sql::of;
+use super::table::Column;
 use super::{catalogue, storage};
 use crate::error::{Error, Result};
 use serde_json::Value;
@@ -49,7 +51,8 @@ fn key_of(subject: &catalogue::Subject, key: &Value) -> Result<Vec<String>> {
     })
 }
 
-/// The key as its columns' types spell it.
+/// The key as the person's row spells it: 7 is 7.00 in a numeric(10,2), and a type may take capitals for small letters.
+/// Where there is no such row, as the columns' types do.
 fn canonical(graph: &Graph, key: &[String]) -> Result<Vec<String>> {
     let root = &graph.tables[0];
     if !root.may_act() {
@@ -58,14 +61,35 @@ fn canonical(graph: &Graph, key: &[String]) -> Result<Vec<String>> {
             .hint("Call this as the table's owner, as a member of the owning role or as a superuser."));
     }
     let mut values = Values::default();
-    let mut columns = Vec::new();
-    for (name, value) in graph.subject.key.iter().zip(key) {
+    let (mut given, mut stored, mut same) = (Vec::new(), Vec::new(), Vec::new());
+    for (column, value) in graph.subject.key.iter().filter_map(|name| root.column(name)).zip(key) {
         let place = values.add(value.as_str());
-        let cast = root.typed(name).map(|typed| typed.base_type).unwrap_or_default();
-        columns.push(format!("({place}::{cast})::pg_catalog.text"));
+        given.push(spelled(column, &place));
+        stored.push(format!("{}::pg_catalog.text", of("t", column.name())));
+        same.push(column.typed.equals("t", &place));
     }
-    let query = format!("SELECT {}", columns.join(", "));
-    let rows = owner::within(root.owner, &root.qualified, || owner::texts(&query, &values, columns.len()))
-        .map_err(|error| Error::new(error.code(), "the key is not of the types of the key columns"))?;
-    Ok(rows.into_iter().next().unwrap_or_default().into_iter().flatten().collect())
+    let width = given.len();
+    let as_given = format!("SELECT {}", given.join(", "));
+    let as_stored =
+        format!("SELECT {} FROM {} AS t WHERE {}", stored.join(", "), root.qualified, same.join(" AND "));
+    let rows = owner::within(root.owner, &root.qualified, || {
+        let mut rows = owner::texts(&as_given, &values, width)?;
+        if !root.hides_rows {
+            rows.extend(owner::texts(&as_stored, &values, width)?);
+        }
+        Ok(rows)
+    })
+    .map_err(|error| Error::new(error.code(), "the key is not of the types of the key columns"))?;
+    Ok(rows.into_iter().next_back().unwrap_or_default().into_iter().flatten().collect())
+}
+
+/// A value as its column would keep it, where the column would keep all of it.
+fn spelled(column: &Column, value: &str) -> String {
+    let plain = format!("{value}::{}", column.typed.base_type);
+    match (&column.limited_type, &column.typed.equality) {
+        (Some(limited), Some(equality)) => format!(
+            "(CASE WHEN {plain}::{limited} {equality} {plain} THEN {plain}::{limited} ELSE {plain} END)::pg_catalog.text"
+        ),
+        _ => format!("({plain})::pg_catalog.text"),
+    }
 }

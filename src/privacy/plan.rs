@@ -1,12 +1,13 @@
 //! What erasing a person comes to: steps in order, made from the graph and the rows found along it.
 
-use super::collect::{self, Class, Collection, Options, Row, Texts};
+use super::collect::{self, Class, Collection, Options, Texts};
 use super::graph::{Graph, Ownership};
 use super::holds;
 use super::person::{self, Person};
 use super::replace::{self, Replacement};
 use super::secret::Secret;
 use super::seek;
+use super::staying::{can_detach, detaches, ghost, hold_back, stays};
 use super::storage;
 use crate::error::Result;
 use serde_json::Value;
@@ -449,57 +450,4 @@ impl Plan {
         let bytes: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
         secret.of(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
     }
-}
-
-/// Left over where a row turned out to be another's.
-pub fn ghost(row: &Row) -> bool {
-    row.class == Class::Touched && row.links.is_empty()
-}
-
-fn stays(row: &Row) -> bool {
-    row.class != Class::Own && !row.key.is_empty()
-}
-
-/// Whether the row's reference by a link is emptied.
-fn detaches(graph: &Graph, row: &Row, link: usize) -> bool {
-    matches!(row.class, Class::Shared | Class::Touched)
-        && row.links.contains(&link)
-        && can_detach(graph, link)
-}
-
-fn can_detach(graph: &Graph, number: usize) -> bool {
-    let link = &graph.links[number];
-    let table = &graph.tables[link.to];
-    link.referring
-        && matches!(link.ownership, Ownership::CoOwned | Ownership::Accessed)
-        && (link.on_erase == "detach" || link.ownership == Ownership::CoOwned || link.foreign_key.is_some())
-        && link.to_columns.iter().all(|name| {
-            table.column(name).is_some_and(|column| {
-                (!column.not_null || !link.json_path.is_empty())
-                    && !column.generated
-                    && !table.key.iter().any(|key| key.name == *name)
-            })
-        })
-}
-
-/// Keeps rows that others refer to from going; says whether that is new of any.
-fn hold_back(nodes: &mut [collect::Node], graph: &Graph, number: usize, values: &Texts, by: &str) -> bool {
-    let link = &graph.links[number];
-    if values.iter().any(Option::is_none) {
-        return false;
-    }
-    let (target, columns) =
-        if link.referring { (link.from, &link.from_columns) } else { (link.to, &link.to_columns) };
-    let node = &mut nodes[target];
-    let places: Vec<usize> =
-        columns.iter().filter_map(|name| node.wanted.iter().position(|wanted| wanted == name)).collect();
-    let mut changed = false;
-    for row in node.rows.iter_mut().filter(|row| row.class == Class::Own) {
-        if places.iter().map(|&place| &row.values[place]).eq(values.iter()) {
-            row.class = Class::Masked;
-            row.held_by.insert(by.to_owned());
-            changed = true;
-        }
-    }
-    changed
 }

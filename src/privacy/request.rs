@@ -97,6 +97,22 @@ pub fn answering(plan: &Plan, request_id: Option<i64>) -> Result<Request> {
     Ok(request)
 }
 
+/// A hold names a type and a hash: were the type taken back, or its keys others, nobody would know whom it keeps.
+pub fn refuse_while_held(subject_type: &str) -> Result<()> {
+    let held = security::as_extension_owner(|| {
+        spi::read_one_now::<i64>(
+            "SELECT h.hold_id FROM architect.privacy_hold AS h
+              WHERE h.subject_type OPERATOR(pg_catalog.=) $1 AND h.lifted_at IS NULL
+                AND (h.hold_until IS NULL OR h.hold_until OPERATOR(pg_catalog.>) pg_catalog.now()) ORDER BY 1 LIMIT 1",
+            &[subject_type.into()],
+        )
+    });
+    let Some(hold) = held else { return Ok(()) };
+    Err(Error::not_in_prerequisite_state(format!("a person of type \"{subject_type}\" is held"))
+        .detail(format!("Hold {hold} would keep nobody any more."))
+        .hint("Call architect.lift_hold() first."))
+}
+
 pub fn four_eyes() -> bool {
     security::as_extension_owner(|| {
         spi::read_one_now::<bool>("SELECT s.four_eyes FROM architect.privacy_setting AS s", &[])

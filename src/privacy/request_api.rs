@@ -20,6 +20,12 @@ fn change(statement: &str, arguments: &[DatumWithOid], missing: impl FnOnce() ->
     if changed == 0 { Err(missing()) } else { Ok(()) }
 }
 
+fn may_decide(request_id: i64) -> Result<(), Error> {
+    storage::require()?;
+    let subject_type = request::find(request_id)?.subject_type;
+    security::with_safe_search_path(|| rights::to_decide(&subject_type))
+}
+
 fn no_request(request_id: i64) -> Error {
     Error::undefined_object(format!("request {request_id} does not exist or is not open"))
         .hint("architect.privacy_requests() lists what was asked for.")
@@ -54,10 +60,12 @@ fn open_request(
 /// Approves an erasure: the plan with this hash, for this request. Where four eyes are required another role must have
 /// done so before erase_subject does anything.
 ///
-/// Arguments: request_id; plan_hash, from plan_erasure. Errors: 42704 no such open request.
-/// Lock: the request. Privilege: EXECUTE.
+/// Arguments: request_id; plan_hash, from plan_erasure. Errors: 42501 neither the owner of the persons' table nor the privacy
+/// officer; 42704 no such open request.
+/// Lock: the request. Privilege: EXECUTE, and the rights of the owner of the persons' table or of the privacy officer.
 #[pg_extern]
 fn approve_request(request_id: i64, plan_hash: &str) -> Result<(), ErrorReport> {
+    may_decide(request_id)?;
     change(
         "UPDATE architect.privacy_request
             SET status = 'approved', approved_plan = $2, approved_by = $3, approved_at = pg_catalog.clock_timestamp()
@@ -70,10 +78,11 @@ fn approve_request(request_id: i64, plan_hash: &str) -> Result<(), ErrorReport> 
 
 /// Gives a request two months more (Art. 12(3)), once, with the reason the person was told.
 ///
-/// Arguments: request_id; because. Errors: 42704 no such open request, or it was extended before.
-/// Lock: the request. Privilege: EXECUTE.
+/// Arguments: request_id; because. Errors: 42501 as approve_request; 42704 no such open request, or it was extended before.
+/// Lock: the request. Privilege: as approve_request.
 #[pg_extern]
 fn extend_request(request_id: i64, because: &str) -> Result<(), ErrorReport> {
+    may_decide(request_id)?;
     change(
         "UPDATE architect.privacy_request
             SET due_at = due_at OPERATOR(pg_catalog.+) '2 months'::pg_catalog.interval, extended_because = $2
@@ -88,7 +97,8 @@ fn extend_request(request_id: i64, because: &str) -> Result<(), ErrorReport> {
 /// Ends a request that erase_subject does not end: done, or refused with the reason.
 ///
 /// Arguments: request_id; status: done or refused; refusal_reason, with refused.
-/// Errors: 22023 invalid status, or no reason; 42704 no such open request. Lock: the request. Privilege: EXECUTE.
+/// Errors: 22023 invalid status, or no reason; 42501 as approve_request; 42704 no such open request. Lock: the request.
+/// Privilege: as approve_request.
 #[pg_extern]
 fn close_request(
     request_id: i64,
@@ -98,6 +108,7 @@ fn close_request(
     if !matches!((status, refusal_reason), ("done", None) | ("refused", Some(_))) {
         return Err(Error::invalid_parameter("a request ends as done, or as refused with a reason").into());
     }
+    may_decide(request_id)?;
     change(
         "UPDATE architect.privacy_request
             SET status = $2, refusal_reason = $3, decided_by = $4, decided_at = pg_catalog.clock_timestamp()
@@ -249,26 +260,35 @@ fn may_lift(hold_id: i64) -> Result<(), Error> {
     }
 }
 
-/// House rules: whether erasing needs another role's approval, and how long backups are kept.
+/// House rules: whether erasing needs another role's approval, how long backups are kept, and who the privacy officer is.
 ///
-/// Arguments: four_eyes, backup_retention (null: as it is). Each change is kept in privacy_decisions().
-/// Errors: 55000 nothing was declared yet. Lock: none. Privilege: EXECUTE.
+/// Arguments: four_eyes, backup_retention, officer: a role, whose members may decide about requests and change these rules
+/// without owning a table (null: as it is; of officer, an empty name: nobody). Each change is kept in privacy_decisions().
+/// Errors: 42501 neither the privacy officer nor the extension's owner; 42704 no such role; 55000 nothing was declared yet.
+/// Lock: none. Privilege: EXECUTE, and the rights of the privacy officer or of the owner of the extension; the latter
+/// only may name the officer.
 #[pg_extern]
 fn set_privacy_rules(
     four_eyes: default!(Option<bool>, "NULL"),
     backup_retention: default!(Option<Interval>, "NULL"),
+    officer: default!(Option<&str>, "NULL"),
 ) -> Result<(), ErrorReport> {
     storage::require()?;
+    security::with_safe_search_path(|| {
+        rights::to_set_rules()?;
+        officer.map_or(Ok(()), rights::to_name_officer)
+    })?;
     security::as_extension_owner(|| {
         spi::run(
-            "WITH before AS (SELECT s.four_eyes, s.backup_retention FROM architect.privacy_setting AS s),
+            "WITH before AS (SELECT s.four_eyes, s.backup_retention, s.officer FROM architect.privacy_setting AS s),
                   after AS (UPDATE architect.privacy_setting AS s
-                               SET four_eyes = COALESCE($1, s.four_eyes), backup_retention = COALESCE($2, s.backup_retention)
-                            RETURNING s.four_eyes, s.backup_retention)
+                               SET four_eyes = COALESCE($1, s.four_eyes), backup_retention = COALESCE($2, s.backup_retention),
+                                   officer = CASE WHEN $4 IS NULL THEN s.officer WHEN $4 OPERATOR(pg_catalog.<>) '' THEN $4::pg_catalog.name END
+                            RETURNING s.four_eyes, s.backup_retention, s.officer)
              INSERT INTO architect.privacy_decision (decided_by, verb, kind, object_name, before, after)
              SELECT $3, 'change', 'setting', 'privacy rules', pg_catalog.to_jsonb(b), pg_catalog.to_jsonb(a)
                FROM before AS b, after AS a",
-            &[four_eyes.into(), backup_retention.into(), me().into()],
+            &[four_eyes.into(), backup_retention.into(), me().into(), officer.into()],
         )
     })?;
     Ok(())

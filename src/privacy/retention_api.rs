@@ -93,8 +93,10 @@ fn run(procedure: &Procedure, due: &mut retention::Due) -> crate::error::Result<
 /// Erases again whoever was erased before and is there: after an older backup was restored.
 ///
 /// Arguments: dry_run, true unless told otherwise.
-/// Returns one row for each person found, without saying who: to be erased, erased, or blocked with the reason. A person
-/// some of whose rows are retained is found each time; erasing it again changes nothing.
+/// Data keys that shred_subject() threw away and that came back are thrown away again, under type (data key).
+/// Returns one row for each person found, without saying who: to be erased, erased, or blocked with the reason; one for a
+/// type that is not declared any more; one for data keys. A person some of whose rows are retained is found each time;
+/// erasing it again changes nothing.
 /// Errors: 42501 not the owner of the persons' table. Lock: reads every row of the persons' tables; as erase_subject.
 /// Privilege: the rights of the tables' owners.
 #[pg_extern]

@@ -87,6 +87,11 @@ pub fn of(relid: pg_sys::Oid, deletes: bool) -> Result<Held> {
             )));
         }
     }
+    if let Some((subject_type, (id, _))) = persons.into_iter().next() {
+        return Ok(Held::Whole(format!(
+            "hold {id} is on a person of type {subject_type}, which is not declared any more"
+        )));
+    }
     Ok(Held::Persons(own))
 }
 

@@ -33,6 +33,8 @@ pub struct Column {
     pub length: Option<i32>,
     /// The type as declared, to cast to.
     pub full_type: String,
+    /// The base type with its length or precision, where it has one.
+    pub limited_type: Option<String>,
     pub not_null: bool,
     pub generated: bool,
     pub identity_always: bool,
@@ -214,11 +216,12 @@ fn columns(relids: &[pg_sys::Oid]) -> Result<HashMap<u32, Vec<Column>>> {
                 pg_catalog.format_type(t.oid, -1), t.oid, t.typcategory,
                 pg_catalog.format_type(a.atttypid, -1), a.attnotnull OR d.typnotnull, a.attgenerated OPERATOR(pg_catalog.<>) '',
                 a.attidentity OPERATOR(pg_catalog.=) 'a',
-                CASE WHEN a.atttypmod OPERATOR(pg_catalog.>=) 0 THEN a.atttypmod ELSE b.typmod END
+                m.typmod, CASE WHEN m.typmod OPERATOR(pg_catalog.>=) 0 THEN pg_catalog.format_type(t.oid, m.typmod) END
            FROM pg_catalog.pg_attribute AS a
            JOIN base AS b ON b.start OPERATOR(pg_catalog.=) a.atttypid
            JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) b.type AND t.typtype OPERATOR(pg_catalog.<>) 'd'
            JOIN pg_catalog.pg_type AS d ON d.oid OPERATOR(pg_catalog.=) a.atttypid
+          CROSS JOIN LATERAL (SELECT CASE WHEN a.atttypmod OPERATOR(pg_catalog.>=) 0 THEN a.atttypmod ELSE b.typmod END AS typmod) AS m
           WHERE a.attrelid OPERATOR(pg_catalog.=) ANY ($1) AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
           ORDER BY a.attrelid, a.attnum",
         &[relids.to_vec().into()],
@@ -238,6 +241,7 @@ fn columns(relids: &[pg_sys::Oid]) -> Result<HashMap<u32, Vec<Column>>> {
                 kind,
                 length,
                 full_type: row.get(7)?.unwrap_or_default(),
+                limited_type: row.get(12)?,
                 not_null: row.get(8)?.unwrap_or_default(),
                 generated: row.get(9)?.unwrap_or_default(),
                 identity_always: row.get(10)?.unwrap_or_default(),

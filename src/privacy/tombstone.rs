@@ -11,6 +11,20 @@ use crate::pg::{security, spi};
 use serde_json::Value;
 use std::collections::HashMap;
 
+/// What stands in the place of a type for somebody's data key: the hash is of another secret, wrapped with the keys.
+pub const DATA_KEY: &str = "(data key)";
+
+/// Notes that a data key was thrown away. To be called as the extension's owner.
+pub fn of_data_key(owner_hash: &[u8]) -> Result<()> {
+    storage::ensure()?;
+    spi::run(
+        "INSERT INTO architect.privacy_tombstone (subject_type, key_hmac, erased_at) VALUES ($1, $2, pg_catalog.clock_timestamp())
+         ON CONFLICT (subject_type, key_hmac) DO UPDATE SET erased_at = excluded.erased_at",
+        &[DATA_KEY.into(), owner_hash.to_vec().into()],
+    )?;
+    Ok(())
+}
+
 /// Tombstones and the secret they were made with, to be kept outside the database.
 pub fn export() -> Result<Value> {
     storage::require()?;
@@ -60,8 +74,10 @@ pub fn import(document: &Value) -> Result<i64> {
         for entry in list {
             let text = |name: &str| entry[name].as_str().map(str::to_owned).ok_or_else(invalid);
             added += spi::run(
-                "INSERT INTO architect.privacy_tombstone (subject_type, key_hmac, erased_at)
-                 VALUES ($1, pg_catalog.decode($2, 'hex'), $3::pg_catalog.timestamptz) ON CONFLICT DO NOTHING",
+                "INSERT INTO architect.privacy_tombstone AS t (subject_type, key_hmac, erased_at)
+                 VALUES ($1, pg_catalog.decode($2, 'hex'), $3::pg_catalog.timestamptz)
+                 ON CONFLICT (subject_type, key_hmac) DO UPDATE SET erased_at = excluded.erased_at
+                  WHERE excluded.erased_at OPERATOR(pg_catalog.>) t.erased_at",
                 &[text("subject_type")?.into(), text("subject")?.into(), text("erased_at")?.into()],
             )? as i64;
         }
@@ -100,7 +116,33 @@ pub fn reapply(dry_run: bool) -> Result<Vec<Reapplied>> {
     types.sort();
     let mut done = Vec::new();
     for subject_type in types {
-        for (key, request_id) in returned(subject_type, &tombstones[subject_type])? {
+        if subject_type == DATA_KEY {
+            let keys = super::crypt::shred_again(dry_run)?;
+            if keys > 0 {
+                done.push(Reapplied {
+                    subject_type: subject_type.clone(),
+                    request_id: None,
+                    action: if dry_run { "to be shredded" } else { "shredded" },
+                    detail: format!("{keys} data keys"),
+                });
+            }
+            continue;
+        }
+        let there = match attempt(|| returned(subject_type, &tombstones[subject_type])) {
+            Ok(there) => there,
+            Err(error) if error.is_cancel() => return Err(error),
+            // Tables of other types are looked through all the same.
+            Err(error) => {
+                done.push(Reapplied {
+                    subject_type: subject_type.clone(),
+                    request_id: None,
+                    action: "blocked",
+                    detail: error.one_line(),
+                });
+                continue;
+            }
+        };
+        for (key, request_id) in there {
             let one = |action, detail: String| Reapplied {
                 subject_type: subject_type.clone(),
                 request_id,

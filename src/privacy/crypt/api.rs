@@ -127,8 +127,8 @@ fn rotate_key(
 /// Erases a person's encrypted values everywhere at once, by throwing their keys away.
 ///
 /// Every copy becomes unreadable when the transaction commits: in tables, logs, replicas and, unless an
-/// older dump of architect.privacy_key is restored, backups. The row of the key stays, without the key,
-/// and says when and by whom.
+/// older dump of architect.privacy_key is restored, backups: for that day a tombstone is kept, which
+/// reapply_tombstones() goes by. The row of the key stays, without the key, and says when and by whom.
 /// Arguments: subject, as it was passed to encrypt_pii().
 /// Returns one row: object_name, action (shredded, or skipped where there was no key) and detail.
 /// Errors: 22023 empty subject; 55000 and F0000 as encrypt_pii. Lock: row locks on the keys.

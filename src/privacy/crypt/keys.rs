@@ -5,6 +5,7 @@ use super::master::{self, Keys};
 use super::sealed::{Cipher, Sealed, Secret};
 use crate::error::{Error, Result};
 use crate::pg::{invalidation, lookup, security, spi};
+use crate::privacy::tombstone;
 use hmac::{Hmac, Mac};
 use pgrx::prelude::*;
 use sha2::Sha256;
@@ -277,7 +278,37 @@ pub fn shred(subject: &str) -> Result<usize> {
                 SET wrapped = NULL, shredded_at = pg_catalog.clock_timestamp(), shredded_by = $2
               WHERE kind OPERATOR(pg_catalog.=) 'data' AND owner_hash OPERATOR(pg_catalog.=) $1
                 AND wrapped IS NOT NULL",
-            &[hash.into(), by.into()],
+            &[hash.clone().into(), by.into()],
+        )?;
+        if shredded > 0 {
+            tombstone::of_data_key(&hash)?;
+        }
+        invalidation::announce(table);
+        Ok(shredded)
+    })
+}
+
+/// Throws away again what came back with a backup: keys of those who were shredded, made before that. Returns how many.
+pub fn shred_again(dry_run: bool) -> Result<usize> {
+    security::as_extension_owner(|| {
+        let Some(table) = lookup::own_relation(TABLE) else { return Ok(0) };
+        let back = "k.kind OPERATOR(pg_catalog.=) 'data' AND k.wrapped IS NOT NULL
+                    AND EXISTS (SELECT FROM architect.privacy_tombstone AS t
+                                 WHERE t.subject_type OPERATOR(pg_catalog.=) $1 AND t.key_hmac OPERATOR(pg_catalog.=) k.owner_hash
+                                   AND t.erased_at OPERATOR(pg_catalog.>=) k.created_at)";
+        if dry_run {
+            let count = spi::read_one_now::<i64>(
+                &format!("SELECT pg_catalog.count(*) FROM architect.privacy_key AS k WHERE {back}"),
+                &[tombstone::DATA_KEY.into()],
+            );
+            return Ok(count.unwrap_or_default() as usize);
+        }
+        let shredded = spi::run(
+            &format!(
+                "UPDATE architect.privacy_key AS k
+                    SET wrapped = NULL, shredded_at = pg_catalog.clock_timestamp(), shredded_by = $2 WHERE {back}"
+            ),
+            &[tombstone::DATA_KEY.into(), security::role_name(security::outer_role()).into()],
         )?;
         invalidation::announce(table);
         Ok(shredded)

@@ -14,3 +14,5 @@ mod key_file;
 mod keys;
 mod master;
 mod sealed;
+
+pub use keys::shred_again;

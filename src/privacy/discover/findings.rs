@@ -200,7 +200,7 @@ pub fn accept(
     Ok(done)
 }
 
-fn declare_one(kept: &Kept) -> Result<declare::Report> {
+fn declare_one(kept: &Kept) -> Result<crate::privacy::decide::Report> {
     if kept.json_path.iter().any(|key| key == "[]") {
         return Err(Error::invalid_parameter("the values are elements of a json array").detail(
             "A json path leads to one value; declare the path of the array to mask or erase it whole.",

@@ -4,7 +4,7 @@ use super::job::{self, Manner};
 use super::keys::ForeignKey;
 use super::plan::{self, Plan};
 use super::run::Masking;
-use super::{anonymity, view};
+use super::{anonymity, logs, view};
 use crate::error::{Error, Result};
 use crate::pg::procedure::Procedure;
 use crate::pg::{lookup, security, spi};
@@ -24,10 +24,10 @@ use std::time::Duration;
 /// between the table's rows. The rows as they were stay in dead tuples until VACUUM, and in backups.
 /// Arguments: table_name; columns to mask (null: every declared one); rules for this once, over the declared
 /// ones: {"column": "action"} or {"column": {"action", "params", "category"}}; dry_run, whether only to say what
-/// would be done.
+/// would be done; keep_logs, whether to mask although the audit log or the change feed keep the values as they were.
 /// Returns one row for each rule: table_name, column_name, action, status (planned, masked, refused) and
 /// detail; and one with the number of rows. If any rule is refused nothing is masked.
-/// Errors: 42501 not the owner; 55000 nothing is declared; 22023 invalid rules; what constraints of the table
+/// Errors: 42501 not the owner; 55000 nothing is declared, or a log has the values; 22023 invalid rules; what constraints of the table
 /// refuse, without values. Lock: ROW EXCLUSIVE and row locks; ACCESS EXCLUSIVE where a foreign key within the
 /// table is masked on both sides. Privilege: ownership of the table.
 #[pg_extern]
@@ -36,6 +36,7 @@ fn anonymize_table(
     columns: default!(Option<Vec<Option<String>>>, "NULL"),
     rules: default!(Option<JsonB>, "NULL"),
     dry_run: default!(bool, "false"),
+    keep_logs: default!(bool, "false"),
 ) -> std::result::Result<
     TableIterator<
         'static,
@@ -65,7 +66,7 @@ fn anonymize_table(
         }
         let plan = plan::make(wanted, false)?;
         let mask = !dry_run && !plan.refused();
-        let count = if mask { Some(mask_now(&plan)?) } else { None };
+        let count = if mask { Some(mask_now(&plan, keep_logs)?) } else { None };
         Ok(report(&plan, count))
     })?;
     Ok(TableIterator::new(rows))
@@ -98,9 +99,9 @@ fn report(plan: &Plan, masked: Option<usize>) -> Vec<Row> {
     rows
 }
 
-fn mask_now(plan: &Plan) -> Result<usize> {
+fn mask_now(plan: &Plan, keep_logs: bool) -> Result<usize> {
     storage::ensure()?;
-    plan::warn_of_logs(plan)?;
+    logs::check(plan, keep_logs)?;
     plan.foreign_keys.iter().try_for_each(ForeignKey::drop)?;
     let mut count = 0;
     for (stored, checked) in plan.stored()? {
@@ -124,15 +125,17 @@ fn mask_now(plan: &Plan) -> Result<usize> {
 /// checked again last. mask_progress() shows how far it is. Nobody else should write meanwhile: rows written
 /// behind the masking's back are masked only if they land where it has not been.
 /// Arguments: tables (null: all that are declared); batch_pages, pages of 8 kB in a transaction; pause between
-/// two transactions; dry_run, whether only to say, as NOTICEs, what would be done.
-/// Errors: 25001 inside a transaction block or a function; 55000 a rule is refused, or another masking was begun;
+/// two transactions; dry_run, whether only to say, as NOTICEs, what would be done; keep_logs, whether to mask although the
+/// audit log or the change feed keep the values as they were.
+/// Errors: 25001 inside a transaction block or a function; 55000 a rule is refused, a log has the values, or another
+/// masking was begun;
 /// 55006 another masking is under way; 42501 not the owner of a table.
 /// Lock: ROW EXCLUSIVE on each table and row locks, a batch long; ACCESS EXCLUSIVE for foreign keys, briefly at
 /// the start and for their check at the end. Privilege: EXECUTE, ownership of the tables.
 #[pg_extern(sql = r#"
 CREATE PROCEDURE architect."mask_database"(
     "tables" regclass[] DEFAULT NULL, "batch_pages" integer DEFAULT 1000, "pause" interval DEFAULT '0',
-    "dry_run" boolean DEFAULT false
+    "dry_run" boolean DEFAULT false, "keep_logs" boolean DEFAULT false
 ) LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';
 "#)]
 fn mask_database(fcinfo: pg_sys::FunctionCallInfo) -> std::result::Result<(), ErrorReport> {
@@ -147,6 +150,7 @@ fn mask_database(fcinfo: pg_sys::FunctionCallInfo) -> std::result::Result<(), Er
     let pause = u64::try_from(pause)
         .map(Duration::from_micros)
         .map_err(|_| Error::invalid_parameter("pause must not be negative"))?;
+    let keep_logs = Procedure::argument::<bool>(fcinfo, 4).unwrap_or(false);
     if Procedure::argument::<bool>(fcinfo, 3).unwrap_or(false) {
         let plan = procedure.transaction(|| {
             security::with_safe_search_path(|| plan::make(plan::declared(tables.as_deref())?, false))
@@ -157,7 +161,7 @@ fn mask_database(fcinfo: pg_sys::FunctionCallInfo) -> std::result::Result<(), Er
         }
         return Ok(());
     }
-    let rows = job::run(&procedure, tables, &Manner { batch_pages: pages.into(), pause })?;
+    let rows = job::run(&procedure, tables, &Manner { batch_pages: pages.into(), pause, keep_logs })?;
     notice!("{rows} rows were masked");
     Ok(())
 }

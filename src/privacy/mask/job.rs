@@ -2,6 +2,7 @@
 //! it goes on where it was after whatever ended it.
 
 use super::keys::ForeignKey;
+use super::logs;
 use super::plan::{self, Plan};
 use super::run::Masking;
 use super::table::Stored;
@@ -21,6 +22,8 @@ const LOCK: i64 = 0x6172_6368_6d61_736b;
 pub struct Manner {
     pub batch_pages: i64,
     pub pause: Duration,
+    /// Mask tables although a log keeps their values.
+    pub keep_logs: bool,
 }
 
 /// Where one stored table is.
@@ -35,7 +38,7 @@ struct Progress {
 
 /// Masks the tables (null: all that are declared), or goes on with what was begun.
 pub fn run(procedure: &Procedure, only: Option<Vec<pg_sys::Oid>>, manner: &Manner) -> Result<u64> {
-    let (run, plan) = procedure.transaction(|| security::with_safe_search_path(|| begin(only)))?;
+    let (run, plan) = procedure.transaction(|| security::with_safe_search_path(|| begin(only, manner)))?;
     for (stored, checked) in procedure.transaction(|| plan.stored())? {
         let Some(masking) = Masking::new(&stored, checked) else { continue };
         table(procedure, run, &stored, &masking, manner)?;
@@ -45,7 +48,7 @@ pub fn run(procedure: &Procedure, only: Option<Vec<pg_sys::Oid>>, manner: &Manne
 
 /// Finds the run that was begun, or begins one: foreign keys whose columns change are dropped and kept in
 /// the run's row.
-fn begin(only: Option<Vec<pg_sys::Oid>>) -> Result<(i64, Plan)> {
+fn begin(only: Option<Vec<pg_sys::Oid>>, manner: &Manner) -> Result<(i64, Plan)> {
     storage::require()?;
     lock()?;
     let unfinished = security::as_extension_owner(|| {
@@ -112,7 +115,7 @@ fn begin(only: Option<Vec<pg_sys::Oid>>) -> Result<(i64, Plan)> {
         return Err(Error::not_in_prerequisite_state("no column of these tables is declared")
             .hint("Call declare_column() or accept_discovery() first."));
     }
-    plan::warn_of_logs(&plan)?;
+    logs::check(&plan, manner.keep_logs)?;
     plan.foreign_keys.iter().try_for_each(ForeignKey::drop)?;
     let keys = serde_json::to_value(&plan.foreign_keys).map_err(|e| Error::internal(e.to_string()))?;
     let by = security::role_name(security::outer_role());

@@ -9,6 +9,7 @@
 //! | `rules.rs` | what happens to each column: checked, with the reasons of refusals |
 //! | `plan.rs` | what a masking would do, for several tables at once |
 //! | `keys.rs` | foreign keys between masked columns |
+//! | `logs.rs` | logs that keep the values as they were |
 //! | `expression.rs` | pure: the SQL expression of a rule |
 //! | `running.rs` | the pseudonyms of the masking that is under way, and the function SQL reaches them by |
 //! | `run.rs` | masking a table, in one transaction or in batches that commit |
@@ -22,6 +23,7 @@ mod expression;
 mod feistel;
 mod job;
 mod keys;
+mod logs;
 mod plan;
 mod pseudonym;
 mod rules;

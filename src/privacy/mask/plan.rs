@@ -9,7 +9,6 @@ use crate::pg::{lookup, security, spi, subtransaction};
 use crate::privacy::action::Action;
 use crate::privacy::catalogue;
 use pgrx::pg_sys;
-use pgrx::prelude::*;
 use serde_json::Value;
 
 /// One line of the plan.
@@ -59,32 +58,6 @@ impl Plan {
         }
         Ok(all)
     }
-}
-
-/// Says of tables whose changes are recorded that the logs keep, and get, the values as they were.
-pub fn warn_of_logs(plan: &Plan) -> Result<()> {
-    let relids: Vec<pg_sys::Oid> = plan.masked.iter().map(|(relid, _)| *relid).collect();
-    let recorded = spi::read_now(
-        "SELECT DISTINCT t.tgrelid FROM pg_catalog.pg_trigger AS t
-           JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
-           JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
-          WHERE n.nspname OPERATOR(pg_catalog.=) 'architect' AND p.proname OPERATOR(pg_catalog.=) 'capture'
-            AND t.tgrelid OPERATOR(pg_catalog.=) ANY ($1) ORDER BY 1",
-        &[relids.into()],
-        |row| row.get::<pg_sys::Oid>(1),
-    )?;
-    for relid in recorded.into_iter().flatten() {
-        ereport!(
-            PgLogLevel::WARNING,
-            PgSqlErrorCode::ERRCODE_WARNING,
-            format!(
-                "changes of table {} are recorded, with the values before they are masked",
-                lookup::qualified_name(relid).unwrap_or_default()
-            ),
-            "In a copy, drop the audit log and the change feed first, and disable_audit() and disable_cdc() the tables."
-        );
-    }
-    Ok(())
 }
 
 /// Checks the rules of several tables, and what they do to the foreign keys between them.

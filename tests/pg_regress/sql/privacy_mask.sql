@@ -113,11 +113,15 @@ BEGIN;
 CALL architect.mask_database();
 ROLLBACK;
 
--- An audited table: its log keeps the values, which is said.
+-- An audited table: its log keeps the values. Refused, unless told; so is one that was audited once.
 CREATE TABLE audited (id int PRIMARY KEY, a text);
 INSERT INTO audited VALUES (1, 'x');
 SELECT action FROM architect.enable_audit('audited');
 SELECT status FROM architect.anonymize_table('audited', rules => '{"a": "null"}');
+UPDATE audited SET a = 'y';
+SELECT count(*) > 0 AS done FROM architect.disable_audit('audited');
+SELECT status FROM architect.anonymize_table('audited', rules => '{"a": "null"}');
+SELECT status FROM architect.anonymize_table('audited', rules => '{"a": "null"}', keep_logs => true);
 
 -- k-anonymity and l-diversity.
 CREATE TABLE cohort (zip text, age int, illness text);
