@@ -113,18 +113,19 @@ column a foreign key leads to, or params {"domain"}) and differ for different on
 between the table''s rows. The rows as they were stay in dead tuples until VACUUM, and in backups.
 Arguments: table_name; columns to mask (null: every declared one); rules for this once, over the declared
 ones: {"column": "action"} or {"column": {"action", "params", "category"}}; dry_run, whether only to say what
-would be done.
+would be done; keep_logs, whether to mask although the audit log or the change feed keep the values as they were.
 Returns one row for each rule: table_name, column_name, action, status (planned, masked, refused) and
 detail; and one with the number of rows. If any rule is refused nothing is masked.
-Errors: 42501 not the owner; 55000 nothing is declared; 22023 invalid rules; what constraints of the table
+Errors: 42501 not the owner; 55000 nothing is declared, or a log has the values; 22023 invalid rules; what constraints of the table
 refuse, without values. Lock: ROW EXCLUSIVE and row locks; ACCESS EXCLUSIVE where a foreign key within the
 table is masked on both sides. Privilege: ownership of the table.';
 COMMENT ON ROUTINE architect.approve_request IS
 'Approves an erasure: the plan with this hash, for this request. Where four eyes are required another role must have
 done so before erase_subject does anything.
 
-Arguments: request_id; plan_hash, from plan_erasure. Errors: 42704 no such open request.
-Lock: the request. Privilege: EXECUTE.';
+Arguments: request_id; plan_hash, from plan_erasure. Errors: 42501 neither the owner of the persons'' table nor the privacy
+officer; 42704 no such open request.
+Lock: the request. Privilege: EXECUTE, and the rights of the owner of the persons'' table or of the privacy officer.';
 COMMENT ON ROUTINE architect.architect_version IS
 'The version of the loaded library, as in db_architect.control.';
 COMMENT ON ROUTINE architect.audit_as_of IS
@@ -224,7 +225,8 @@ COMMENT ON ROUTINE architect.close_request IS
 'Ends a request that erase_subject does not end: done, or refused with the reason.
 
 Arguments: request_id; status: done or refused; refusal_reason, with refused.
-Errors: 22023 invalid status, or no reason; 42704 no such open request. Lock: the request. Privilege: EXECUTE.';
+Errors: 22023 invalid status, or no reason; 42501 as approve_request; 42704 no such open request. Lock: the request.
+Privilege: as approve_request.';
 COMMENT ON ROUTINE architect.consumer_lag IS
 'How far each consumer is behind, and why.
 
@@ -637,8 +639,8 @@ Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.extend_request IS
 'Gives a request two months more (Art. 12(3)), once, with the reason the person was told.
 
-Arguments: request_id; because. Errors: 42704 no such open request, or it was extended before.
-Lock: the request. Privilege: EXECUTE.';
+Arguments: request_id; because. Errors: 42501 as approve_request; 42704 no such open request, or it was extended before.
+Lock: the request. Privilege: as approve_request.';
 COMMENT ON ROUTINE architect.grant_access IS
 'Lets a role use db_architect.
 
@@ -795,8 +797,10 @@ where the last one was. Foreign keys whose columns get pseudonyms are dropped fi
 checked again last. mask_progress() shows how far it is. Nobody else should write meanwhile: rows written
 behind the masking''s back are masked only if they land where it has not been.
 Arguments: tables (null: all that are declared); batch_pages, pages of 8 kB in a transaction; pause between
-two transactions; dry_run, whether only to say, as NOTICEs, what would be done.
-Errors: 25001 inside a transaction block or a function; 55000 a rule is refused, or another masking was begun;
+two transactions; dry_run, whether only to say, as NOTICEs, what would be done; keep_logs, whether to mask although the
+audit log or the change feed keep the values as they were.
+Errors: 25001 inside a transaction block or a function; 55000 a rule is refused, a log has the values, or another
+masking was begun;
 55006 another masking is under way; 42501 not the owner of a table.
 Lock: ROW EXCLUSIVE on each table and row locks, a batch long; ACCESS EXCLUSIVE for foreign keys, briefly at
 the start and for their check at the end. Privilege: EXECUTE, ownership of the tables.';
@@ -988,8 +992,10 @@ COMMENT ON ROUTINE architect.reapply_tombstones IS
 'Erases again whoever was erased before and is there: after an older backup was restored.
 
 Arguments: dry_run, true unless told otherwise.
-Returns one row for each person found, without saying who: to be erased, erased, or blocked with the reason. A person
-some of whose rows are retained is found each time; erasing it again changes nothing.
+Data keys that shred_subject() threw away and that came back are thrown away again, under type (data key).
+Returns one row for each person found, without saying who: to be erased, erased, or blocked with the reason; one for a
+type that is not declared any more; one for data keys. A person some of whose rows are retained is found each time;
+erasing it again changes nothing.
 Errors: 42501 not the owner of the persons'' table. Lock: reads every row of the persons'' tables; as erase_subject.
 Privilege: the rights of the tables'' owners.';
 COMMENT ON ROUTINE architect.redundant_indexes IS
@@ -1166,10 +1172,13 @@ default; segment_age, how old, one hour by default; keep_unread, a day by defaul
 Returns one row: changed or exists. Nothing is let go before the next run_maintenance() or
 acknowledgement. Errors: 22023 invalid value. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.set_privacy_rules IS
-'House rules: whether erasing needs another role''s approval, and how long backups are kept.
+'House rules: whether erasing needs another role''s approval, how long backups are kept, and who the privacy officer is.
 
-Arguments: four_eyes, backup_retention (null: as it is). Each change is kept in privacy_decisions().
-Errors: 55000 nothing was declared yet. Lock: none. Privilege: EXECUTE.';
+Arguments: four_eyes, backup_retention, officer: a role, whose members may decide about requests and change these rules
+without owning a table (null: as it is; of officer, an empty name: nobody). Each change is kept in privacy_decisions().
+Errors: 42501 neither the privacy officer nor the extension''s owner; 42704 no such role; 55000 nothing was declared yet.
+Lock: none. Privilege: EXECUTE, and the rights of the privacy officer or of the owner of the extension; the latter
+only may name the officer.';
 COMMENT ON ROUTINE architect.set_wal_context IS
 'Writes into the WAL who acts and for which request, as the settings architect.actor,
 architect.correlation_id and architect.context say: readers of the WAL feed get it with every later
@@ -1181,8 +1190,8 @@ COMMENT ON ROUTINE architect.shred_subject IS
 'Erases a person''s encrypted values everywhere at once, by throwing their keys away.
 
 Every copy becomes unreadable when the transaction commits: in tables, logs, replicas and, unless an
-older dump of architect.privacy_key is restored, backups. The row of the key stays, without the key,
-and says when and by whom.
+older dump of architect.privacy_key is restored, backups: for that day a tombstone is kept, which
+reapply_tombstones() goes by. The row of the key stays, without the key, and says when and by whom.
 Arguments: subject, as it was passed to encrypt_pii().
 Returns one row: object_name, action (shredded, or skipped where there was no key) and detail.
 Errors: 22023 empty subject; 55000 and F0000 as encrypt_pii. Lock: row locks on the keys.
