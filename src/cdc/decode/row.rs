@@ -101,9 +101,9 @@ impl Row<'_> {
     }
 
     fn new_image(&mut self, out: &mut Vec<u8>) -> bool {
-        let Some(new) = self.new else { return false };
         self.notes.changed.clear();
         self.notes.unchanged_toast.clear();
+        let Some(new) = self.new else { return false };
         let before = self.old.filter(|_| self.plan.full && self.action == Action::Update);
         let mut first = true;
         out.push(b'{');

@@ -62,6 +62,19 @@ UPDATE toasted SET small = 'c';
 UPDATE toasted SET big = NULL;
 DELETE FROM toasted;
 SELECT * FROM wal('include-transaction', '0');
+-- What is said of one row is not said of the next, of another table.
+CREATE TABLE narrow (id int PRIMARY KEY);
+INSERT INTO narrow VALUES (1);
+INSERT INTO toasted VALUES (2, repeat('x', 3000), 'a', repeat('x', 3000));
+ALTER TABLE toasted REPLICA IDENTITY DEFAULT;
+SELECT count(*) FROM wal();
+BEGIN;
+UPDATE toasted SET small = 'd';
+DELETE FROM narrow;
+UPDATE toasted SET small = 'e';
+DELETE FROM toasted;
+COMMIT;
+SELECT * FROM wal('include-transaction', '0');
 -- Part of the key, out of line. In the envelope a value that is not there is what Debezium writes.
 CREATE TABLE big_key (id text, b int, big text, PRIMARY KEY (id));
 ALTER TABLE big_key ALTER id SET STORAGE EXTERNAL, ALTER big SET STORAGE EXTERNAL;
