@@ -283,10 +283,14 @@ fn write(kind: &Kind, datum: pg_sys::Datum, out: &mut Vec<u8>, limit: usize) -> 
         }
         Kind::Jsonb(output) => {
             let start = out.len();
-            if jsonb::text(detoasted(datum, room)?, out).is_none() {
-                out.truncate(start);
-                let flat = flattened(datum, room)?;
-                out.extend_from_slice(output.call(flat));
+            match jsonb::text(detoasted(datum, room)?, limit, out) {
+                Ok(()) => {}
+                Err(jsonb::Refused::TooLarge) => return Err(TooLarge),
+                Err(jsonb::Refused::Strange) => {
+                    out.truncate(start);
+                    let flat = flattened(datum, room)?;
+                    out.extend_from_slice(output.call(flat));
+                }
             }
         }
         Kind::Array(array) => write_array(array, datum, out, limit)?,

@@ -24,19 +24,27 @@ const CONTAINER: u32 = 0x5000_0000;
 /// Deepest nesting that is followed here.
 const DEEPEST: usize = 200;
 
-/// Appends a stored jsonb value (what follows the header of a varlena). None where these bytes are none, or
-/// one that is nested very deep: part of it is appended then.
-pub fn text(stored: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    container(stored, DEEPEST, out)
+/// Why a value was written in part.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused {
+    TooLarge,
+    /// Not what is known here, or nested very deep.
+    Strange,
 }
 
-fn container(stored: &[u8], depth: usize, out: &mut Vec<u8>) -> Option<()> {
-    let depth = depth.checked_sub(1)?;
-    let (head, rest) = split_u32(stored)?;
+/// Appends a stored jsonb value (what follows the header of a varlena), until there are more than `limit` bytes: a
+/// number of ten bytes may have a hundred thousand digits.
+pub fn text(stored: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Refused> {
+    container(stored, DEEPEST, limit, out)
+}
+
+fn container(stored: &[u8], depth: usize, limit: usize, out: &mut Vec<u8>) -> Result<(), Refused> {
+    let depth = depth.checked_sub(1).ok_or(Refused::Strange)?;
+    let (head, rest) = split_u32(stored).ok_or(Refused::Strange)?;
     let count = (head & COUNT) as usize;
     if head & OBJECT != 0 {
-        let (names, rest) = rest.split_at_checked(count * 4)?;
-        let (values, data) = rest.split_at_checked(count * 4)?;
+        let (names, rest) = rest.split_at_checked(count * 4).ok_or(Refused::Strange)?;
+        let (values, data) = rest.split_at_checked(count * 4).ok_or(Refused::Strange)?;
         let mut names = Entries { entries: names, data, at: 0 };
         // The values begin where the last name ends.
         let mut values = Entries { entries: values, data, at: names.end() };
@@ -45,29 +53,29 @@ fn container(stored: &[u8], depth: usize, out: &mut Vec<u8>) -> Option<()> {
             if i > 0 {
                 out.extend_from_slice(b", ");
             }
-            names.next(depth, out)?;
+            names.next(depth, limit, out)?;
             out.extend_from_slice(b": ");
-            values.next(depth, out)?;
+            values.next(depth, limit, out)?;
         }
         out.push(b'}');
     } else if head & ARRAY != 0 {
-        let (entries, data) = rest.split_at_checked(count * 4)?;
+        let (entries, data) = rest.split_at_checked(count * 4).ok_or(Refused::Strange)?;
         let mut elements = Entries { entries, data, at: 0 };
         if head & SCALAR != 0 {
-            return elements.next(depth, out);
+            return elements.next(depth, limit, out);
         }
         out.push(b'[');
         for i in 0..count {
             if i > 0 {
                 out.extend_from_slice(b", ");
             }
-            elements.next(depth, out)?;
+            elements.next(depth, limit, out)?;
         }
         out.push(b']');
     } else {
-        return None;
+        return Err(Refused::Strange);
     }
-    Some(())
+    Ok(())
 }
 
 /// Entries yet to be read, and where in the data the next one begins.
@@ -85,25 +93,28 @@ impl Entries<'_> {
     }
 
     /// Appends the next entry.
-    fn next(&mut self, depth: usize, out: &mut Vec<u8>) -> Option<()> {
-        let (entry, rest) = split_u32(self.entries)?;
+    fn next(&mut self, depth: usize, limit: usize, out: &mut Vec<u8>) -> Result<(), Refused> {
+        let (entry, rest) = split_u32(self.entries).ok_or(Refused::Strange)?;
         self.entries = rest;
         let start = self.at;
         self.at = after(entry, start);
+        let data = |from: usize| self.data.get(from..self.at).ok_or(Refused::Strange);
         match entry & TYPE {
             STRING => {
                 out.push(b'"');
-                escape_as_jsonb(self.data.get(start..self.at)?, out);
+                escape_as_jsonb(data(start)?, out);
                 out.push(b'"');
             }
-            NUMERIC => number::numeric(payload(self.data.get(aligned(start)..self.at)?)?, out)?,
+            NUMERIC => payload(data(aligned(start))?)
+                .and_then(|stored| number::numeric(stored, out))
+                .ok_or(Refused::Strange)?,
             FALSE => out.extend_from_slice(b"false"),
             TRUE => out.extend_from_slice(b"true"),
             NULL => out.extend_from_slice(b"null"),
-            CONTAINER => container(self.data.get(aligned(start)..self.at)?, depth, out)?,
-            _ => return None,
+            CONTAINER => container(data(aligned(start))?, depth, limit, out)?,
+            _ => return Err(Refused::Strange),
         }
-        Some(())
+        if out.len() > limit { Err(Refused::TooLarge) } else { Ok(()) }
     }
 }
 
@@ -131,4 +142,32 @@ fn payload(stored: &[u8]) -> Option<&[u8]> {
 fn split_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (head, rest) = bytes.split_first_chunk::<4>()?;
     Some((u32::from_ne_bytes(*head), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_bytes_that_make_many_are_left_at_the_limit() {
+        // An array of a thousand numbers 1e131071: short headers, four bytes of numeric, a digit.
+        let number: [u8; 12] = {
+            let head = 0_u16.to_ne_bytes();
+            let weight = 32_767_u16.to_ne_bytes();
+            let digit = 1000_u16.to_ne_bytes();
+            let length = (10_u32 << 2).to_ne_bytes();
+            let [a, b, c, d] = length;
+            [a, b, c, d, head[0], head[1], weight[0], weight[1], digit[0], digit[1], 0, 0]
+        };
+        let mut stored = (ARRAY | 1000).to_ne_bytes().to_vec();
+        for _ in 0..1000 {
+            stored.extend_from_slice(&(NUMERIC | 12).to_ne_bytes());
+        }
+        for _ in 0..1000 {
+            stored.extend_from_slice(&number);
+        }
+        let mut out = Vec::new();
+        assert_eq!(text(&stored, 1_000_000, &mut out), Err(Refused::TooLarge));
+        assert!(out.len() < 1_200_000);
+    }
 }
