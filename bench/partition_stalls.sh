@@ -50,7 +50,8 @@ stall() {
   writers=$!
   sleep 3
   begun=$EPOCHREALTIME
-  sql "$work" >"$logs/said" 2>&1 || true
+  # Statement by statement, as in a psql session.
+  psql_on main -q -U postgres -d postgres -f - <<<"$work" >"$logs/said" 2>&1 || true
   took=$(awk -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f", b - a}')
   sleep 2
   pkill_writers
@@ -80,6 +81,7 @@ moved=$(sql "SELECT rows_done FROM architect.partition_progress() WHERE kind = '
 seconds=$(sql "SELECT extract(epoch FROM finished_at - started_at) FROM architect.partition_progress() WHERE kind = 'split' LIMIT 1")
 awk -v n="$moved" -v s="$seconds" 'BEGIN {printf "%-44s %10.0f rows/s\n", "  rows a second, all steps", n / s}'
 stall "create_partitioned_index()" big "CALL architect.create_partitioned_index('big', '(note, customer)')"
+stall "retain_partitions(): two months dropped" big "CALL architect.retain_partitions('big', '21 months', 'drop', dry_run => false, max_partitions => 2)"
 oldest=$(sql "SELECT inhrelid::regclass FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid WHERE inhparent = 'big'::regclass AND c.relname LIKE 'big_p20%' ORDER BY c.relname LIMIT 1")
 stall "detach_partition() and drop" big "CALL architect.detach_partition('$oldest'); DROP TABLE $oldest"
 
@@ -98,12 +100,13 @@ if [[ $part != ours && -f $DBA_SHARE/extension/pg_partman.control ]]; then
   recipe="CREATE TABLE new_one (LIKE old INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING IDENTITY) PARTITION BY RANGE (at);
           SELECT partman.create_parent('public.new_one', 'at', 'native', 'monthly', p_premake := 4, p_start_partition := (now() + interval '1 month')::text);
           DROP TABLE new_one_default;
-          ALTER TABLE old ALTER id DROP IDENTITY IF EXISTS;
+          UPDATE partman.part_config SET parent_table = 'public.old' WHERE parent_table = 'public.new_one';
           BEGIN; LOCK TABLE old IN ACCESS EXCLUSIVE MODE; LOCK TABLE new_one IN ACCESS EXCLUSIVE MODE;
-          ALTER TABLE old RENAME TO old_default; ALTER TABLE new_one RENAME TO old;
+          SELECT max(id) FROM old;
+          ALTER TABLE old RENAME TO old_default; ALTER TABLE old_default ALTER id DROP IDENTITY;
+          ALTER TABLE new_one RENAME TO old;
           ALTER TABLE old ALTER id RESTART WITH $((rows * 2));
-          ALTER TABLE old ATTACH PARTITION old_default DEFAULT;
-          UPDATE partman.part_config SET parent_table = 'public.old' WHERE parent_table = 'public.new_one'; COMMIT;"
+          ALTER TABLE old ATTACH PARTITION old_default DEFAULT; COMMIT;"
   stall "pg_partman: the exchange" old "$recipe"
-  stall "pg_partman: partition_data_proc()" old "CALL partman.partition_data_proc('public.old', p_batch := 30, p_wait := 0)"
+  stall "pg_partman: partition_data_proc()" old "CALL partman.partition_data_proc('public.old', p_batch := 200)"
 fi

@@ -42,8 +42,9 @@ fn partition_list(
     let rows = security::with_safe_search_path(|| -> error::Result<_> {
         let holds: HashMap<String, String> = policy::holds()?.into_iter().collect();
         let mut rows = Vec::new();
-        for layout in layouts(only)? {
-            let sizes = sizes(layout.parent.oid)?;
+        let layouts = layouts(only)?;
+        let sizes = sizes(&layouts)?;
+        for layout in &layouts {
             for partition in &layout.partitions {
                 let name = partition.qualified_name();
                 let range = partition.bounds.range();
@@ -86,11 +87,15 @@ fn layouts(only: Option<pg_sys::Oid>) -> error::Result<Vec<Layout>> {
     Ok(layouts)
 }
 
-fn sizes(parent: pg_sys::Oid) -> error::Result<HashMap<pg_sys::Oid, i64>> {
+/// Sizes of all partitions, with what is below them.
+fn sizes(layouts: &[Layout]) -> error::Result<HashMap<pg_sys::Oid, i64>> {
+    let parents: Vec<pg_sys::Oid> = layouts.iter().map(|layout| layout.parent.oid).collect();
     let rows = spi::read(
-        "SELECT i.inhrelid, (SELECT coalesce(sum(pg_total_relation_size(t.relid)), 0)::bigint FROM pg_partition_tree(i.inhrelid::regclass) t WHERE t.isleaf)
-           FROM pg_inherits i WHERE i.inhparent = $1",
-        &[parent.into()],
+        "SELECT i.inhrelid, CASE c.relkind WHEN 'p'
+                THEN (SELECT coalesce(sum(pg_total_relation_size(t.relid)), 0)::bigint FROM pg_partition_tree(c.oid) t WHERE t.isleaf)
+                ELSE pg_total_relation_size(c.oid) END
+           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = ANY ($1)",
+        &[parents.into()],
         |row| Ok((row.get(1)?.unwrap_or(pg_sys::InvalidOid), row.get(2)?.unwrap_or_default())),
     )?;
     Ok(rows.into_iter().collect())
