@@ -8,7 +8,7 @@
 use super::memory::OwnedContext;
 use super::output::{Output, TooLarge, check_size};
 use super::table::attributes_of;
-use super::tuple::{Row, Value};
+use super::tuple::{Row, Value, plain};
 use super::{calendar, json, jsonb, number};
 use crate::error::Error;
 use pgrx::PgSqlErrorCode;
@@ -302,6 +302,14 @@ fn write(kind: &Kind, datum: pg_sys::Datum, out: &mut Vec<u8>, limit: usize) -> 
 
 /// The bytes of a varlena value, fetched and uncompressed.
 fn detoasted<'a>(datum: pg_sys::Datum, limit: usize) -> Result<&'a [u8], TooLarge> {
+    // SAFETY: the datum is a varlena value; as it is in the row, it lives as long as that.
+    unsafe {
+        let value: *mut pg_sys::varlena = datum.cast_mut_ptr();
+        if plain(value) {
+            let bytes = varlena::varlena_to_byte_slice(value);
+            return if bytes.len() > limit { Err(TooLarge) } else { Ok(bytes) };
+        }
+    }
     check_size(datum, limit)?;
     // SAFETY: the datum is a varlena value; a detoasted copy lives in the current context, which
     // outlives the row being encoded.

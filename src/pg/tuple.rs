@@ -286,7 +286,7 @@ unsafe fn same_varlena(x: *mut pg_sys::varlena, y: *mut pg_sys::varlena) -> bool
 /// # Safety
 /// It is a complete varlena value.
 #[inline]
-unsafe fn plain(value: *mut pg_sys::varlena) -> bool {
+pub(super) unsafe fn plain(value: *mut pg_sys::varlena) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         varlena::varatt_is_1b(value) && !varlena::varatt_is_1b_e(value) || varlena::varatt_is_4b_u(value)
