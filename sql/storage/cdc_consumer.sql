@@ -28,7 +28,8 @@ CREATE TABLE architect.cdc_consumer (
     created_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     created_by         text NOT NULL,
     lost_at            timestamptz,
-    lost_reason        text
+    lost_reason        text,
+    owner              oid NOT NULL         -- the role created_by, whatever it is called by now; in this cluster
 ) WITH (fillfactor = 40);
 
 -- A worker of a consumer and the batch it has not acknowledged: the events at positions after .. through

@@ -9,8 +9,6 @@ use std::rc::Rc;
 /// The server's queue is shared, and a commit that finds it full fails: above this share of it consumers
 /// are left to look by themselves.
 const FULLEST: f64 = 0.5;
-/// How long an answer to how full the queue is will do: one second.
-const FRESH: i64 = 1_000_000;
 
 struct Notice {
     channel: Rc<str>,
@@ -69,8 +67,10 @@ pub fn send() {
 
 fn queue_is_full() -> bool {
     let now = session::clock();
+    // How long an answer will do: a microsecond for each page of the queue, which fills no faster. With the usual
+    // 8 GB that is a second, with the least there can be, next to nothing.
     if let Some((at, full)) = QUEUE.get()
-        && (0..FRESH).contains(&(now - at))
+        && (0..notify::queue_pages()).contains(&(now - at))
     {
         return full;
     }

@@ -26,6 +26,16 @@ pub fn queue_usage() -> f64 {
     unsafe { pgrx::direct_function_call::<f64>(pg_sys::pg_notification_queue_usage, &[]) }.unwrap_or_default()
 }
 
+/// How many pages of 8 kB the server's notification queue may have. Before PostgreSQL 17 there is no setting.
+pub fn queue_pages() -> i64 {
+    // SAFETY: a setting's name; one that does not exist is no error. The text is copied before anything else.
+    let text = unsafe {
+        let value = pg_sys::GetConfigOption(c"max_notify_queue_pages".as_ptr(), true, false);
+        (!value.is_null()).then(|| super::lookup::string_from(value))
+    };
+    text.and_then(|pages| pages.parse().ok()).unwrap_or(1 << 20)
+}
+
 thread_local! {
     static HOOK: Cell<Option<fn()>> = const { Cell::new(None) };
 }

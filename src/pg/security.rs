@@ -78,6 +78,13 @@ pub fn role_name(role: pg_sys::Oid) -> String {
     }
 }
 
+/// The role of a name.
+pub fn role_named(name: &str) -> Option<pg_sys::Oid> {
+    let name = std::ffi::CString::new(name).ok()?;
+    // SAFETY: a nul-terminated name; a role that does not exist is no error.
+    Some(unsafe { pg_sys::get_role_oid(name.as_ptr(), true) }).filter(|&role| role != pg_sys::InvalidOid)
+}
+
 /// Runs `work` with `search_path = pg_catalog, pg_temp`, as a function with a SET clause would.
 pub fn with_safe_search_path<R>(work: impl FnOnce() -> R) -> R {
     with_settings(SAFE_SEARCH_PATH, work)

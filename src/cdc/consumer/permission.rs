@@ -12,14 +12,8 @@ fn is_admin() -> bool {
 }
 
 fn may_use(consumer: &Consumer) -> bool {
-    if consumer.created_by == security::role_name(security::current_role()) {
-        return true;
-    }
-    let owner = spi::read_one::<pg_sys::Oid>(
-        "SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) $1::pg_catalog.name",
-        &[consumer.created_by.as_str().into()],
-    );
-    owner.is_some_and(security::has_rights_of) || is_admin()
+    let owner = consumer.owner();
+    owner == Some(security::current_role()) || owner.is_some_and(security::has_rights_of) || is_admin()
 }
 
 /// Refuses a caller who may not use a consumer. To be called as the caller.
@@ -32,7 +26,7 @@ pub fn check_found(consumer: &Consumer) -> Result<()> {
         return Ok(());
     }
     Err(Error::insufficient_privilege(format!("permission denied for consumer \"{}\"", consumer.name))
-        .detail(format!("It belongs to role \"{}\", who made it.", consumer.created_by))
+        .detail(format!("It belongs to role \"{}\", who made it.", consumer.owner_name()))
         .hint("Use it as a member of that role, or make a consumer of your own."))
 }
 

@@ -55,7 +55,8 @@ pub fn create(wanted: &Wanted, start: Start) -> Result<Report> {
         Ok(existing) => permission::check_found(&existing)?,
         Err(_) => permission::check_tables(wanted.tables.as_deref())?,
     }
-    let by = security::role_name(security::current_role());
+    let owner = security::current_role();
+    let by = security::role_name(owner);
     security::as_extension_owner(|| {
         poll::keep_the_feed();
         if let Ok(existing) = Consumer::find(&wanted.name) {
@@ -63,8 +64,8 @@ pub fn create(wanted: &Wanted, start: Start) -> Result<Report> {
         }
         let id = spi::run_one::<i32>(
             "INSERT INTO architect.cdc_consumer (name, state, claimed, system_identifier, database_oid, operations,
-                 visibility_timeout, created_by)
-             VALUES ($1, 'active', 0, $2, $3, $4, $5, $6) RETURNING consumer_id",
+                 visibility_timeout, created_by, owner)
+             VALUES ($1, 'active', 0, $2, $3, $4, $5, $6, $7) RETURNING consumer_id",
             &[
                 wanted.name.as_str().into(),
                 session::system_identifier().into(),
@@ -72,6 +73,7 @@ pub fn create(wanted: &Wanted, start: Start) -> Result<Report> {
                 filter.operations.clone().into(),
                 wanted.visibility.into(),
                 by.into(),
+                owner.into(),
             ],
         )?
         .unwrap_or_default();
@@ -186,6 +188,12 @@ pub fn reset(name: &str, start: Start) -> Result<Report> {
         poll::keep_the_feed();
         let consumer = poll::take_turn(Consumer::find(name)?.id).and_then(|()| Consumer::find(name))?;
         forget_batches(consumer.id)?;
+        // In another cluster roles have other numbers.
+        let owner = consumer.owner().unwrap_or(pg_sys::InvalidOid);
+        spi::run(
+            "UPDATE architect.cdc_consumer AS c SET owner = $2 WHERE c.consumer_id = $1",
+            &[consumer.id.into(), owner.into()],
+        )?;
         let detail = start_at(consumer.id, &consumer.filter, start)?;
         Ok((consumer.name, "reset".into(), detail))
     })

@@ -5,7 +5,8 @@ use super::filter::Filter;
 use super::keys::EventKeys;
 use crate::error::{Error, Result};
 use crate::pg::table::{Fields, Table};
-use crate::pg::{lookup, session, spi};
+use crate::pg::{lookup, security, session, spi};
+use pgrx::pg_sys;
 
 /// A row of cdc_consumer.
 #[derive(Debug, Clone)]
@@ -23,8 +24,9 @@ pub struct Consumer {
     pub max_lag_bytes: Option<i64>,
     pub max_lag_time: Option<i64>,
     pub snapshot: Option<Snapshot>,
-    /// The role it belongs to.
-    pub created_by: String,
+    /// The role it belongs to: by its number, which survives a rename, in the cluster it was made in, else by name.
+    owner: pg_sys::Oid,
+    created_by: String,
 }
 
 /// How far the rows that were there at the start have been given out.
@@ -145,7 +147,7 @@ impl Consumer {
             lost: (row.bytes(2) == b"lost").then(|| row.get(22).unwrap_or_default()),
             claimed: i64_of(row, 3),
             system_identifier: row.get(4).unwrap_or_default(),
-            database: row.get::<pgrx::pg_sys::Oid>(5).map_or(0, |oid| oid.to_u32()),
+            database: row.get::<pg_sys::Oid>(5).map_or(0, |oid| oid.to_u32()),
             filter: Filter {
                 tables: numbers(row, 6),
                 topics: texts(row, 7),
@@ -158,6 +160,7 @@ impl Consumer {
             max_lag_time: row.value(13).as_i64(),
             snapshot,
             created_by: row.get(20).unwrap_or_default(),
+            owner: row.get(23).unwrap_or(pg_sys::InvalidOid),
         }
     }
 
@@ -165,6 +168,19 @@ impl Consumer {
     pub fn is_of_here(&self) -> bool {
         self.system_identifier == session::system_identifier()
             && self.database == session::database().to_u32()
+    }
+
+    /// The role it belongs to; none where that is gone.
+    pub fn owner(&self) -> Option<pg_sys::Oid> {
+        if self.is_of_here() {
+            return Some(self.owner).filter(|&role| !security::role_name(role).is_empty());
+        }
+        security::role_named(&self.created_by)
+    }
+
+    /// What that role is called, or was.
+    pub fn owner_name(&self) -> String {
+        self.owner().map_or_else(|| self.created_by.clone(), security::role_name)
     }
 
     /// Fails where the consumer cannot go on from where it is.
