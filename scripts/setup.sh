@@ -25,7 +25,11 @@ missing_packages() {
   have pkg-config || echo pkg-config
   has_libclang || echo libclang-dev
   have flock || echo util-linux
+  # Tests with a real client; without apt they are skipped.
+  ! have apt-get || has_psycopg2 || echo python3-psycopg2
 }
+# As tests/integration/46_cdc_clients.sh looks for it.
+has_psycopg2() { python3 -c 'import psycopg2' 2>/dev/null || /usr/bin/python3 -c 'import psycopg2' 2>/dev/null; }
 
 install_packages() {
   have apt-get || die "please install: $* (this script knows only apt)"
