@@ -51,6 +51,7 @@ pub extern "C-unwind" fn _PG_init() {
     pg::invalidation::register();
     pg::whatif::install();
     pg::notify::before_commit(capture::before_commit);
+    pg::executor::take_up_by(capture::write_pending);
 }
 
 /// The version of the loaded library, as in `db_architect.control`.

@@ -57,6 +57,9 @@ CREATE SEQUENCE architect.change_position_seq INCREMENT BY 4096;
 -- operation: I insert, U update (changed columns), F update (full image), D delete, T truncate, E an event
 -- of emit_event(), whose relation_id is 0 and whose image is {"topic","key","payload","headers"}.
 -- former_key_hash: of the key the row had before, where an update changed it.
+-- P: several events of one statement, of which this is the position of the last, the others' being those just
+-- before; key_hash is their number, and the image [[operation, relation_id, image, row key, former_key_hash], ...],
+-- without what an event does not have at its end.
 CREATE TABLE architect.change_entry (
     position           bigint NOT NULL,
     txid               xid8 NOT NULL,
@@ -78,7 +81,13 @@ CREATE INDEX change_entry_position_idx ON architect.change_entry (position);
 CREATE TABLE architect.change_segment (
     segment_id         integer PRIMARY KEY,
     state              text NOT NULL CHECK (state IN ('current', 'full', 'free')),
-    since              timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    since              timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    -- What a full one holds, once nobody can write to it any more: readers open it only where they need it.
+    first_position     bigint,
+    last_position      bigint,
+    oldest_at          timestamptz,
+    newest_at          timestamptz,
+    bytes              bigint
 );
 CREATE UNIQUE INDEX change_segment_current_key ON architect.change_segment (state) WHERE state = 'current';
 
@@ -131,7 +140,18 @@ SELECT e.position,
        c.application_name,
        c.client_addr,
        c.backend_pid
-  FROM architect.change_entry AS e
+  FROM (SELECT a.position, a.txid, a.recorded_at, a.context_id, a.relation_id, a.operation, a.row_key, a.image
+          FROM architect.change_entry AS a
+         WHERE a.operation OPERATOR(pg_catalog.<>) 'P'
+        UNION ALL
+        SELECT a.position OPERATOR(pg_catalog.-) a.key_hash OPERATOR(pg_catalog.+) p.number, a.txid, a.recorded_at, a.context_id,
+               (p.event OPERATOR(pg_catalog.->>) 1)::pg_catalog.int4,
+               (p.event OPERATOR(pg_catalog.->>) 0)::pg_catalog."char",
+               (p.event OPERATOR(pg_catalog.->) 3)::pg_catalog.text,
+               p.event OPERATOR(pg_catalog.->) 2
+          FROM architect.change_entry AS a,
+               pg_catalog.json_array_elements(a.image) WITH ORDINALITY AS p(event, number)
+         WHERE a.operation OPERATOR(pg_catalog.=) 'P') AS e
   LEFT JOIN architect.capture_relation AS r ON r.relation_id OPERATOR(pg_catalog.=) e.relation_id
   LEFT JOIN architect.capture_context AS c ON c.context_id OPERATOR(pg_catalog.=) e.context_id;
 

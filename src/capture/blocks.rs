@@ -15,8 +15,10 @@ pub struct Block {
     pub command: u32,
     /// How many triggers deep it is recorded: statements of one depth follow one another.
     pub depth: i32,
-    /// The savepoint the block was taken in.
+    /// The savepoint it is used in.
     pub savepoint: u32,
+    /// The first position of the block.
+    pub first: i64,
     pub next: i64,
     pub end: i64,
 }
@@ -32,6 +34,11 @@ impl Blocks {
         let block = self.0.last_mut().filter(|block| block.command == command && block.next < block.end)?;
         block.next += 1;
         Some(block.next - 1)
+    }
+
+    /// The block of the last statement, if that was of this depth, so that it has ended, and left something of it.
+    pub fn rest(&self, depth: i32) -> Option<Block> {
+        self.0.last().filter(|block| block.depth == depth && block.next < block.end).copied()
     }
 
     /// Opens a block, in place of those of statements that have ended by now.
@@ -55,7 +62,7 @@ mod tests {
     use super::*;
 
     fn block(command: u32, depth: i32, savepoint: u32, next: i64) -> Block {
-        Block { command, depth, savepoint, next, end: next + 2 }
+        Block { command, depth, savepoint, first: next, next, end: next + 2 }
     }
 
     #[test]
@@ -79,6 +86,18 @@ mod tests {
         blocks.open(block(9, 1, 1, 300));
         assert_eq!(blocks.0.len(), 1);
         assert_eq!(blocks.next(1, || 1), None);
+    }
+
+    #[test]
+    fn what_a_statement_left_is_for_one_that_follows_it() {
+        let mut blocks = Blocks::default();
+        assert!(blocks.rest(1).is_none());
+        blocks.open(block(1, 1, 1, 100));
+        assert_eq!(blocks.next(1, || 1), Some(100));
+        assert!(blocks.rest(2).is_none(), "the outer statement may go on");
+        assert_eq!(blocks.rest(1).map(|rest| rest.next), Some(101));
+        assert_eq!(blocks.next(1, || 1), Some(101));
+        assert!(blocks.rest(1).is_none(), "it is used up");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Forgetting a person: values go from a log's entries and contexts, events stay. Shared by audit and change feed,
 //! whose entries say things in one way.
 
+use super::feed::PACK;
 use super::forget_image::{self, Removal};
 use super::identity_words::Sought;
 use super::key::key_hash;
@@ -39,7 +40,8 @@ struct Relation {
 
 /// An entry as it is to be.
 struct Change {
-    id: i64,
+    /// Of the events in it that are changed: one, but where several share an entry.
+    ids: Vec<i64>,
     partition: String,
     place: String,
     row_key: Option<String>,
@@ -63,6 +65,14 @@ pub struct Forgetting {
 }
 
 impl Log {
+    /// Which entries may be of the relations in $1; one of several events says of which within.
+    fn may_be_of_relations(&self) -> &'static str {
+        match self.kind {
+            Kind::Audit => "e.relation_id = ANY ($1)",
+            Kind::Feed => "(e.relation_id = ANY ($1) OR e.operation = 'P')",
+        }
+    }
+
     pub fn is_there(&self) -> bool {
         lookup::own_relation(self.table).is_some() && lookup::own_relation("capture_relation").is_some()
     }
@@ -79,20 +89,28 @@ pub fn former_values(log: &Log, row: &Target, columns: &[String]) -> Result<Vec<
     let mut ids: Vec<i32> = relations.keys().copied().collect();
     ids.sort_unstable();
     let query = format!(
-        "SELECT e.relation_id, e.operation, e.row_key, e.image FROM architect.{} AS e WHERE e.relation_id = ANY ($1)",
-        log.table
+        "SELECT e.relation_id, e.operation, e.row_key, e.image FROM architect.{} AS e WHERE {}",
+        log.table,
+        log.may_be_of_relations()
     );
     let mut found = Vec::new();
-    Cursor::open(&query, &[ids.into()])?.each(|entry| {
-        let Some(relation) = relations.get(&entry.i32(0)) else { return Ok(()) };
-        let Some(image) = json(entry.text(3)) else { return Ok(()) };
-        if is_about(row, &keys, relation, json(entry.text(2)).as_ref(), entry.char(1), &image) {
+    let mut look = |relation_id: i32, operation: u8, key: Option<&Value>, image: &Value| {
+        let Some(relation) = relations.get(&relation_id) else { return };
+        if is_about(row, &keys, relation, key, operation, image) {
             for column in columns {
-                let values = forget_image::values_of(entry.char(1), &image, column);
+                let values = forget_image::values_of(operation, image, column);
                 found.extend(
                     values.into_iter().filter(|value| !value.is_object()).filter_map(forget_image::text_of),
                 );
             }
+        }
+    };
+    Cursor::open(&query, &[ids.into()])?.each(|entry| {
+        let Some(mut image) = json(entry.text(3)) else { return Ok(()) };
+        match entry.char(1) {
+            PACK => events(&mut image)
+                .for_each(|event| look(event.relation, event.operation, event.key.as_deref(), event.image)),
+            operation => look(entry.i32(0), operation, json(entry.text(2)).as_ref(), &image),
         }
         Ok(())
     })?;
@@ -121,12 +139,12 @@ impl Forgetting {
     }
 
     pub fn entries(&self) -> u64 {
-        self.changes.len() as u64
+        self.ids().len() as u64
     }
 
     /// Numbers of the entries.
     pub fn ids(&self) -> Vec<i64> {
-        self.changes.iter().map(|change| change.id).collect()
+        self.changes.iter().flat_map(|change| &change.ids).copied().collect()
     }
 
     pub fn contexts(&self) -> u64 {
@@ -291,36 +309,110 @@ fn changes(
         "SELECT e.tableoid::pg_catalog.regclass::pg_catalog.text, e.ctid::pg_catalog.text, e.txid, e.{id}, e.operation,
                 e.{at}, e.relation_id, e.key_hash, e.row_key, e.image
            FROM architect.{table} AS e
-          WHERE e.relation_id = ANY ($1) OR {}",
+          WHERE {} OR {}",
+        log.may_be_of_relations(),
         trace.condition
     );
     let arguments: [DatumWithOid; 2] = [ids.into(), trace.traces.into()];
+    let what = What { redaction, relations, keys, sought };
     let mut found = Vec::new();
     Cursor::open(&query, &arguments)?.each(|row| {
-        let operation = row.char(4);
-        let relation = relations.get(&row.i32(6));
-        let stored_key = row.text(8);
+        let (id, operation, relation_id) = (row.i64(3), row.char(4), row.i32(6));
+        let mut row_key = row.text(8);
+        let mut key_hash = row.i32(7);
         let Some(mut image) = json(row.text(9)) else {
             return Ok(());
         };
-        let key: Option<Value> = json(stored_key.clone());
-        let concerned: Vec<&Target> = relation
+        let mut ids = Vec::new();
+        if operation == PACK {
+            for (position, event) in (id - i64::from(key_hash) + 1..).zip(events(&mut image)) {
+                let forgotten =
+                    what.forget(event.operation, event.relation, event.key.as_deref(), event.image);
+                ids.extend(forgotten.changed.then_some(position));
+                if let (Some(key), Some(cleared)) = (event.key, forgotten.key) {
+                    *key = cleared;
+                }
+            }
+        } else {
+            let forgotten = what.forget(operation, relation_id, json(row_key.clone()).as_ref(), &mut image);
+            ids.extend(forgotten.changed.then_some(id));
+            if let Some(cleared) = forgotten.key {
+                let cleared = cleared.to_string();
+                key_hash = what.key_hash(relation_id, &cleared);
+                row_key = Some(cleared);
+            }
+        }
+        if !ids.is_empty() {
+            places.push(Place { txid: row.i64(2) as u64, id, operation, at: row.i64(5) });
+            found.push(Change {
+                ids,
+                partition: row.text(0).unwrap_or_default(),
+                place: row.text(1).unwrap_or_default(),
+                row_key,
+                key_hash,
+                image: Some(image.to_string()),
+            });
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// An event of an entry that has several (src/capture/pack.rs).
+struct Event<'a> {
+    operation: u8,
+    relation: i32,
+    image: &'a mut Value,
+    key: Option<&'a mut Value>,
+}
+
+fn events(image: &mut Value) -> impl Iterator<Item = Event<'_>> {
+    image.as_array_mut().into_iter().flatten().filter_map(|event| {
+        let [operation, relation, image, rest @ ..] = event.as_array_mut()?.as_mut_slice() else {
+            return None;
+        };
+        Some(Event {
+            operation: *operation.as_str()?.as_bytes().first()?,
+            relation: i32::try_from(relation.as_i64()?).ok()?,
+            image,
+            key: rest.first_mut(),
+        })
+    })
+}
+
+/// What is to be forgotten.
+struct What<'a> {
+    redaction: &'a Redaction,
+    relations: &'a HashMap<i32, Relation>,
+    keys: Vec<HashSet<Vec<Option<String>>>>,
+    sought: &'a Sought,
+}
+
+/// What became of an event.
+struct Forgotten {
+    changed: bool,
+    /// In place of its key.
+    key: Option<Value>,
+}
+
+impl What<'_> {
+    fn key_hash(&self, relation_id: i32, key: &str) -> i32 {
+        self.relations.get(&relation_id).map_or(0, |relation| key_hash(relation.table_id, key.as_bytes()))
+    }
+
+    /// Takes out of an event's image what is to go.
+    fn forget(&self, operation: u8, relation_id: i32, key: Option<&Value>, image: &mut Value) -> Forgotten {
+        let sought = self.sought;
+        let concerned: Vec<&Target> = self
+            .relations
+            .get(&relation_id)
             .map(|relation| {
-                relation
-                    .targets
-                    .iter()
-                    .filter(|&&number| {
-                        is_about(
-                            &redaction.targets[number],
-                            &keys[number],
-                            relation,
-                            key.as_ref(),
-                            operation,
-                            &image,
-                        )
-                    })
-                    .map(|&number| &redaction.targets[number])
-                    .collect()
+                let about = |&&number: &&usize| {
+                    let target = &self.redaction.targets[number];
+                    is_about(target, &self.keys[number], relation, key, operation, image)
+                };
+                let targets = relation.targets.iter().filter(about);
+                targets.map(|&number| &self.redaction.targets[number]).collect()
             })
             .unwrap_or_default();
         let mut changed = false;
@@ -329,39 +421,20 @@ fn changes(
             let spared: Vec<String>;
             let columns = match (&target.columns, target.clear_key) {
                 (None, false) => {
-                    spared = all_but(&image, operation, &target.key_columns);
+                    spared = all_but(image, operation, &target.key_columns);
                     Some(spared.as_slice())
                 }
                 (None, true) => None,
                 (Some(columns), _) => Some(columns.as_slice()),
             };
-            changed |= forget_image::clear(operation, &mut image, &Removal { columns, sought });
+            changed |= forget_image::clear(operation, image, &Removal { columns, sought });
         }
-        changed |= forget_image::clear(operation, &mut image, &Removal { columns: Some(&[]), sought });
-        let mut new_key = stored_key.clone();
-        let mut new_hash = row.i32(7);
-        let cleared = key.and_then(|key| cleared_key(key, concerned.iter().any(|t| t.clear_key), sought));
-        if let Some(key) = cleared.map(|key| key.to_string())
-            && stored_key.as_ref() != Some(&key)
-        {
-            new_hash = relation.map_or(0, |relation| key_hash(relation.table_id, key.as_bytes()));
-            new_key = Some(key);
-            changed = true;
-        }
-        if changed {
-            places.push(Place { txid: row.i64(2) as u64, id: row.i64(3), operation, at: row.i64(5) });
-            found.push(Change {
-                id: row.i64(3),
-                partition: row.text(0).unwrap_or_default(),
-                place: row.text(1).unwrap_or_default(),
-                row_key: new_key,
-                key_hash: new_hash,
-                image: Some(image.to_string()),
-            });
-        }
-        Ok(())
-    })?;
-    Ok(found)
+        changed |= forget_image::clear(operation, image, &Removal { columns: Some(&[]), sought });
+        let whole = concerned.iter().any(|target| target.clear_key);
+        let cleared = key.cloned().and_then(|key| cleared_key(key, whole, sought));
+        let cleared = cleared.filter(|cleared| Some(cleared) != key);
+        Forgotten { changed: changed || cleared.is_some(), key: cleared }
+    }
 }
 
 /// A row's key without what identifies the person; none where it says nothing of them.

@@ -19,6 +19,9 @@
 //! | `key.rs` | pure: the hash that finds a key |
 //! | `log.rs` | an entry of the audit log |
 //! | `feed.rs` | an entry of the change feed |
+//! | `feed_writer.rs` | the feed as a session writes to it |
+//! | `pack.rs`, `pending.rs` | pure: events of a statement that share an entry; those that wait for it to be written |
+//! | `segment.rs` | the tables of the feed, and what is in those that are full |
 //! | `position.rs` | the order of the feed: positions, and who may still write below one |
 //! | `blocks.rs` | pure: the blocks of positions of statements within one another |
 //! | `notice.rs` | consumers woken at commit |
@@ -39,6 +42,7 @@ pub mod ddl;
 pub mod enable;
 pub mod exchange;
 pub mod feed;
+mod feed_writer;
 pub mod forget;
 mod forget_image;
 pub mod identity;
@@ -47,6 +51,8 @@ pub mod image;
 pub mod key;
 pub mod log;
 mod notice;
+pub mod pack;
+mod pending;
 pub mod plan;
 pub mod policy;
 pub mod position;
@@ -55,10 +61,11 @@ mod recorder;
 pub mod redaction;
 pub mod report;
 pub mod schema;
+pub mod segment;
 pub mod shape;
 pub mod storage;
 mod trigger;
 mod warning;
 
 pub use notice::send as before_commit;
-pub use recorder::{Emitted, emit, remembered};
+pub use recorder::{Emitted, emit, remembered, write_pending};

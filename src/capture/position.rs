@@ -55,25 +55,29 @@ impl Positions {
         relid == self.sequence
     }
 
-    /// The next position of a statement whose row locks are all held. One that goes on after a statement
-    /// its triggers ran, and has used its block up, gets a higher block than that one.
-    pub fn of_statement(&mut self, txid: u64, command: u32) -> Result<i64> {
+    /// The next position of a statement whose row locks are all held, and whether it is its first, or that of a block. One
+    /// that goes on after a statement its triggers ran, and has used its block up, gets a higher block than that one.
+    pub fn of_statement(&mut self, txid: u64, command: u32) -> Result<(i64, bool)> {
         if self.txid != txid {
             self.blocks.clear();
             self.txid = txid;
         }
         if let Some(position) = self.blocks.next(command, trigger::depth) {
-            return Ok(position);
+            return Ok((position, false));
+        }
+        let (depth, savepoint) = (trigger::depth(), session::savepoint());
+        // What is left of the block of a statement that has ended will do while nobody took another since: who held
+        // one of our rows before us has taken a lower one.
+        if self.held.is_some_and(|(holder, _)| holder == txid)
+            && let Some(rest) = self.blocks.rest(depth)
+            && sequence::last_here(self.sequence) == Some(rest.first)
+        {
+            self.blocks.open(Block { command, depth, savepoint, next: rest.next + 1, ..rest });
+            return Ok((rest.next, true));
         }
         let first = self.begin_block(txid)?;
-        self.blocks.open(Block {
-            command,
-            depth: trigger::depth(),
-            savepoint: session::savepoint(),
-            next: first + 1,
-            end: first + BLOCK,
-        });
-        Ok(first)
+        self.blocks.open(Block { command, depth, savepoint, first, next: first + 1, end: first + BLOCK });
+        Ok((first, true))
     }
 
     /// A position by itself: for what may come while a statement is still taking its locks.

@@ -2,18 +2,18 @@
 //! is written once.
 
 use crate::capture::context::Contexts;
-use crate::capture::feed::{ChangeFeed, Entry};
+use crate::capture::feed::Entry;
+use crate::capture::feed_writer::FeedWriter;
 use crate::capture::image;
 use crate::capture::log::{AuditLog, Operation, Statement};
 use crate::capture::notice;
 use crate::capture::plan::{Audit, Feed, Plan, Plans};
 use crate::capture::policy::Image;
-use crate::capture::position::Positions;
 use crate::capture::warning;
 use crate::error::{Error, Result};
 use crate::pg::trigger::{Event, TriggerCall};
 use crate::pg::tuple::Values;
-use crate::pg::{ffi, invalidation, lookup, session};
+use crate::pg::{executor, ffi, invalidation, lookup, session};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -27,9 +27,7 @@ struct State {
     plans: Plans,
     contexts: Contexts,
     log: Option<AuditLog>,
-    feed: FeedState,
-    /// There while the feed is open, and kept while it is opened again.
-    positions: Option<Positions>,
+    feed: FeedWriter,
     statement: Option<Statement>,
     /// Transaction, command and relation of the last TRUNCATE, in the log and in the feed.
     truncated: [Option<(u64, u32, pg_sys::Oid)>; 2],
@@ -46,15 +44,6 @@ struct Rows {
     audit_key: Vec<u8>,
     feed_key: Vec<u8>,
     former_key: Vec<u8>,
-}
-
-#[derive(Default)]
-enum FeedState {
-    #[default]
-    Unknown,
-    Open(ChangeFeed),
-    /// It cannot be written to, until something changes.
-    Broken,
 }
 
 thread_local! {
@@ -88,6 +77,18 @@ pub struct Emitted<'a> {
 /// error: the caller asked for nothing else.
 pub fn emit(event: &Emitted) -> Result<i64> {
     with_state(|state| state.emit(event))
+}
+
+/// Writes events that waited for others of their statement. Called when a query's triggers have all been called.
+pub fn write_pending() {
+    STATE.with(|state| match state.try_borrow_mut() {
+        Ok(mut state) => {
+            state.catch_up();
+            state.feed.write_pending();
+        }
+        // A query within the recording of a change: whoever began that has an end too.
+        Err(_) => executor::leave(),
+    });
 }
 
 /// Hears of rollbacks since the last change was recorded.
@@ -335,61 +336,13 @@ impl State {
 
     fn publish(&mut self, command: Option<u32>, channel: Option<&Rc<str>>, entry: &Entry) -> Result<()> {
         let statement = self.begin_statement(command, false)?;
-        let published = self.open_feed().and_then(|feed| {
-            let Some((feed, positions)) = feed else { return Ok(None) };
-            let position = positions.of_statement(statement.txid, statement.command)?;
-            feed.append(&statement, position, entry)?;
-            Ok(Some(position))
-        });
-        match published {
-            Ok(Some(position)) => {
-                if let Some(channel) = channel {
-                    notice::note(statement.txid, channel, position);
-                }
-            }
-            Ok(None) => {}
-            Err(error) => {
-                warning::feed_is_broken(&error);
-                self.feed = FeedState::Broken;
-            }
-        }
+        self.feed.publish(&statement, channel, entry);
         Ok(())
     }
 
     fn emit(&mut self, event: &Emitted) -> Result<i64> {
         let statement = self.begin_statement(None, true)?;
-        if matches!(self.feed, FeedState::Broken) {
-            self.feed = FeedState::Unknown;
-        }
-        let Some((feed, positions)) = self.open_feed()? else {
-            return Err(Error::internal("the change feed is not open"));
-        };
-        let position = positions.single(statement.txid)?;
-        let entry = Entry {
-            table_id: 0,
-            relation_id: 0,
-            operation: Operation::Event,
-            key: event.key,
-            former_key: None,
-            image: Some(event.image),
-        };
-        feed.append(&statement, position, &entry)?;
-        if let Some(channel) = event.channel {
-            notice::note(statement.txid, &channel.into(), position);
-        }
-        Ok(position)
-    }
-
-    /// The feed; none while it is known to be broken.
-    fn open_feed(&mut self) -> Result<Option<(&mut ChangeFeed, &mut Positions)>> {
-        if matches!(self.feed, FeedState::Unknown) {
-            self.positions = Some(Positions::open(self.positions.take())?);
-            self.feed = FeedState::Open(ChangeFeed::open()?);
-        }
-        match (&mut self.feed, &mut self.positions) {
-            (FeedState::Open(feed), Some(positions)) => Ok(Some((feed, positions))),
-            _ => Ok(None),
-        }
+        self.feed.emit(&statement, event)
     }
 
     fn log(&mut self) -> Result<&mut AuditLog> {
@@ -452,12 +405,7 @@ impl State {
             if let Some(log) = &mut self.log {
                 log.after_rollback();
             }
-            if let FeedState::Open(feed) = &mut self.feed {
-                feed.after_rollback();
-            }
-            if let Some(positions) = &mut self.positions {
-                positions.after_rollback(lowest);
-            }
+            self.feed.after_rollback(lowest);
         }
         if notes.committed {
             self.contexts.committed();
@@ -470,15 +418,9 @@ impl State {
             self.contexts.clear();
             self.statement = None;
         }
-        let sequence = |oid| self.positions.as_ref().is_some_and(|positions| positions.depends_on(oid));
-        match &self.feed {
-            FeedState::Open(feed) if any(&|oid| feed.depends_on(oid) || sequence(oid)) => {
-                self.feed = FeedState::Unknown;
-                self.contexts.clear();
-                self.statement = None;
-            }
-            FeedState::Broken if any(&|_| true) => self.feed = FeedState::Unknown,
-            _ => {}
+        if self.feed.look_again(any) {
+            self.contexts.clear();
+            self.statement = None;
         }
         // Its rows may be gone: TRUNCATE by hand. VACUUM changes it too; then a context is stored anew.
         if let Some(changed) = notes.changed.filter(|changed| !changed.is_empty())

@@ -1,10 +1,10 @@
 //! Is every captured table still fully captured, and can the feed be written to?
 
 use crate::capture::coverage::{self, Finding, GAP, WARNING, array_literal};
-use crate::capture::feed::segment_name;
 use crate::capture::policy::{Image, Kind, Policy};
+use crate::capture::segment::Segment;
 use crate::error::Result;
-use crate::pg::{lookup, notify, spi};
+use crate::pg::{lookup, notify};
 
 /// Above this share of the server's notification queue writers stop waking consumers.
 const FULLEST: f64 = 0.5;
@@ -31,13 +31,9 @@ pub fn findings() -> Result<Vec<Finding>> {
 
 /// Tables of the feed that somebody dropped. With none left, changes are not captured.
 fn segments() -> Result<Vec<Finding>> {
-    let listed =
-        spi::read_now("SELECT s.segment_id FROM architect.change_segment AS s ORDER BY 1", &[], |row| {
-            row.get::<i32>(1)
-        })?;
-    let names: Vec<String> = listed.into_iter().flatten().map(segment_name).collect();
-    let missing = |name: &&String| lookup::own_relation(name).is_none();
-    let status = if names.iter().all(|name| missing(&name)) { GAP } else { WARNING };
+    let all = Segment::all()?;
+    let missing: Vec<&Segment> = all.iter().filter(|segment| segment.relid().is_none()).collect();
+    let status = if missing.len() == all.len() { GAP } else { WARNING };
     let finding = |name: &str| Finding {
         table: lookup::qualify("architect", name),
         partition: None,
@@ -46,10 +42,10 @@ fn segments() -> Result<Vec<Finding>> {
         detail: "A table of the feed does not exist: what was in it is lost to its consumers.".into(),
         fix: Some("CALL architect.run_maintenance()".into()),
     };
-    if names.is_empty() {
+    if all.is_empty() {
         return Ok(vec![finding("change_entry_0")]);
     }
-    Ok(names.iter().filter(missing).map(|name| finding(name)).collect())
+    Ok(missing.iter().map(|segment| finding(&segment.name())).collect())
 }
 
 /// The call of enable_cdc a policy comes from.

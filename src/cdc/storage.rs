@@ -1,6 +1,6 @@
 //! The feed's tables: made on first use, as the extension's owner.
 
-use crate::capture::feed::segment_name;
+use crate::capture::segment::{Segment, segment_name};
 use crate::capture::storage as shared;
 use crate::error::Result;
 use crate::pg::{invalidation, lookup, security, spi};
@@ -39,23 +39,37 @@ pub fn add_segment(state: &str) -> Result<i32> {
     Ok(segment)
 }
 
+/// Notes that a table of the feed is in a state of change_segment from now on, and its bounds not known.
+pub fn set_state(segment: i32, state: &str) -> Result<()> {
+    spi::run(
+        "UPDATE architect.change_segment AS s
+            SET state = $2, since = pg_catalog.clock_timestamp(), first_position = NULL, last_position = NULL,
+                oldest_at = NULL, newest_at = NULL, bytes = NULL
+          WHERE s.segment_id OPERATOR(pg_catalog.=) $1",
+        &[segment.into(), state.into()],
+    )?;
+    Ok(())
+}
+
 /// Makes tables that change_segment lists and that are not there; returns their names. To be called as the
 /// extension's owner.
 pub fn repair() -> Result<Vec<String>> {
-    let listed =
-        spi::read_now("SELECT s.segment_id FROM architect.change_segment AS s ORDER BY 1", &[], |row| {
-            row.get::<i32>(1)
-        })?;
-    let mut made = Vec::new();
-    for segment in listed.into_iter().flatten() {
-        let name = segment_name(segment);
-        if lookup::own_relation(&name).is_none() {
-            make_segment(segment)?;
-            announce_segments();
-            made.push(name);
-        }
+    let missing: Vec<Segment> =
+        Segment::all()?.into_iter().filter(|segment| segment.relid().is_none()).collect();
+    for segment in &missing {
+        make_segment(segment.id)?;
     }
-    Ok(made)
+    if !missing.is_empty() {
+        // Without the current one, writers may have taken any.
+        spi::run(
+            "UPDATE architect.change_segment AS s
+                SET first_position = NULL, last_position = NULL, oldest_at = NULL, newest_at = NULL, bytes = NULL
+              WHERE s.first_position IS NOT NULL",
+            &[],
+        )?;
+        announce_segments();
+    }
+    Ok(missing.iter().map(Segment::name).collect())
 }
 
 fn make_segment(segment: i32) -> Result<()> {

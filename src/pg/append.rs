@@ -15,12 +15,19 @@ use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 pub struct NewRow<const N: usize> {
     datums: [pg_sys::Datum; N],
     nulls: [bool; N],
+    command: Option<u32>,
 }
 
 impl<const N: usize> NewRow<N> {
     /// A row of nulls.
     pub fn new() -> Self {
-        Self { datums: [pg_sys::Datum::from(0usize); N], nulls: [true; N] }
+        Self { datums: [pg_sys::Datum::from(0usize); N], nulls: [true; N], command: None }
+    }
+
+    /// Has the row count as written by an earlier command of this transaction: those after it see it. Not where
+    /// an index of the log needs the executor.
+    pub fn set_command(&mut self, command: u32) {
+        self.command = Some(command);
     }
 
     fn set(&mut self, column: usize, datum: pg_sys::Datum) {
@@ -259,7 +266,7 @@ impl Leaf {
             unguarded::heap_insert(
                 relation,
                 tuple,
-                unguarded::GetCurrentCommandId(true),
+                row.command.unwrap_or_else(|| unguarded::GetCurrentCommandId(true)),
                 0,
                 std::ptr::null_mut(),
             );

@@ -23,3 +23,16 @@ pub fn mark(class: u16, number: i64) {
         pg_sys::LockAcquire(&tag, pg_sys::ShareLock as pg_sys::LOCKMODE, false, false);
     }
 }
+
+/// Whether nobody else holds a lock on a relation that conflicts with one of this mode. Does not wait.
+pub fn is_free(relid: pg_sys::Oid, mode: u32) -> bool {
+    let mode = mode as pg_sys::LOCKMODE;
+    // SAFETY: takes the lock if it is free, and what was taken is given back.
+    unsafe {
+        let free = pg_sys::ConditionalLockRelationOid(relid, mode);
+        if free {
+            pg_sys::UnlockRelationOid(relid, mode);
+        }
+        free
+    }
+}

@@ -12,6 +12,7 @@ pub mod datum;
 pub mod decode;
 pub mod encode;
 mod escape;
+pub mod executor;
 pub mod expression;
 pub mod expression_stats;
 pub mod ffi;

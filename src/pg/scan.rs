@@ -4,6 +4,7 @@ use super::table::{Fields, Table};
 use super::tuple::Row;
 use pgrx::pg_sys;
 use std::marker::PhantomData;
+use std::rc::Rc;
 
 /// A snapshot taken now, whatever the transaction's own may be: sees what is committed and what this
 /// transaction's earlier commands wrote.
@@ -57,7 +58,7 @@ pub struct Ordered {
 
 impl Ordered {
     /// The table `relid` by its column `attribute`, from zero; none where it is gone or has no such index.
-    pub fn open(relid: pg_sys::Oid, attribute: usize) -> Option<Self> {
+    pub fn open(relid: pg_sys::Oid, attribute: usize) -> Option<Rc<Self>> {
         let found = {
             let table = Table::open(relid, pg_sys::AccessShareLock as i32)?;
             table.is_heap().then(|| btree_on(&table, attribute as i16 + 1)).flatten()
@@ -68,16 +69,35 @@ impl Ordered {
                 pg_sys::UnlockRelationOid(relid, pg_sys::AccessShareLock as i32);
                 return None;
             };
-            Some(Self {
+            Some(Rc::new(Self {
                 relation: pg_sys::relation_open(relid, pg_sys::NoLock as i32),
                 index: pg_sys::index_open(index, pg_sys::AccessShareLock as i32),
                 attribute: attribute as i16 + 1,
-            })
+            }))
+        }
+    }
+
+    /// The greatest value of the column; none where no row is visible.
+    pub fn last(&self, view: &View) -> Option<i64> {
+        // SAFETY: relation and index are open and the snapshot is registered while the scan lasts; the
+        // column is a bigint, read before the scan ends.
+        unsafe {
+            let (relation, index, keys) = (self.relation, self.index, std::ptr::null_mut());
+            let scan = pg_sys::systable_beginscan_ordered(relation, index, view.snapshot, 0, keys);
+            let tuple = pg_sys::systable_getnext_ordered(scan, pg_sys::ScanDirection::BackwardScanDirection);
+            let mut fields = Fields::default();
+            if !tuple.is_null() {
+                let descriptor = (*self.relation).rd_att;
+                Row { tuple, descriptor, _lifetime: PhantomData }.values_into(&mut fields.values);
+            }
+            let value = (!tuple.is_null()).then(|| fields.value(self.attribute as usize - 1).as_i64());
+            pg_sys::systable_endscan_ordered(scan);
+            value.flatten()
         }
     }
 
     /// Rows with `after < value <= through`, in order.
-    pub fn range<'a>(&'a self, after: i64, through: i64, view: &'a View) -> Range<'a> {
+    pub fn range<'a>(self: &Rc<Self>, after: i64, through: i64, view: &'a View) -> Range<'a> {
         // SAFETY: relation and index are open and the snapshot is registered while the scan lasts; the
         // column is a bigint, as the operators are.
         let scan = unsafe {
@@ -98,7 +118,7 @@ impl Ordered {
             );
             pg_sys::systable_beginscan_ordered(self.relation, self.index, view.snapshot, 2, keys.as_mut_ptr())
         };
-        Range { scan, table: self, fields: Fields::default(), _view: PhantomData }
+        Range { scan, table: Rc::clone(self), fields: Fields::default(), _view: PhantomData }
     }
 }
 
@@ -114,10 +134,10 @@ impl Drop for Ordered {
     }
 }
 
-/// A scan under way.
+/// A scan under way, which keeps its table open.
 pub struct Range<'a> {
     scan: pg_sys::SysScanDesc,
-    table: &'a Ordered,
+    table: Rc<Ordered>,
     fields: Fields,
     _view: PhantomData<&'a View>,
 }

@@ -40,6 +40,8 @@ ANALYZE" >/dev/null
 for table in company person member reading folder transfer ledger; do sql "SELECT count(*) FROM architect.enable_audit('$table')" >/dev/null; done
 sql "SELECT count(*) FROM architect.enable_cdc('person')" >/dev/null
 sql "UPDATE person SET about = '{\"x\": \"sentinel again\"}' WHERE id = 7; INSERT INTO folder VALUES (50, 1, NULL, 'sentinel gone'); DELETE FROM folder WHERE id = 50"
+# Several events in one row of the feed.
+sql "UPDATE person SET tags = array_append(tags, 'later') WHERE id BETWEEN 5 AND 9"
 sql "SELECT FROM architect.declare_subject('person', 'person', identity_columns => '{email,name}');
 SELECT FROM architect.declare_edge('person', 'company', '{main_contact}', 'person', ownership => 'accessed');
 SELECT FROM architect.declare_edge('person', 'person', '{mentor}', 'person', ownership => 'accessed');

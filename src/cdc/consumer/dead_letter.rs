@@ -2,7 +2,7 @@
 //! let go.
 
 use super::delivery::Delivery;
-use super::feed::{Feed, entry};
+use super::feed::{Entry, Feed, entry};
 use super::filter::operation_name;
 use super::poll::each_event;
 use super::relations;
@@ -47,14 +47,34 @@ pub fn bury(consumer_id: i32, position: i64, attempts: i32, reason: &str) -> Res
         &[consumer_id.into(), position.into(), attempts.into(), reason.into()],
     )?;
     if again == 0 {
-        spi::run(
-            "INSERT INTO architect.cdc_dead_letter (consumer_id, attempts, reason, position, txid, recorded_at,
-                 context_id, relation_id, key_hash, former_key_hash, operation, row_key, image)
-             SELECT $1, $3, $4, e.position, e.txid, e.recorded_at, e.context_id, e.relation_id, e.key_hash,
-                    e.former_key_hash, e.operation, e.row_key, e.image
-               FROM architect.change_entry AS e WHERE e.position = $2",
-            &[consumer_id.into(), position.into(), attempts.into(), reason.into()],
-        )?;
+        let insert = |event: &Entry| {
+            let relation = relations::find(event.relation_id())?;
+            let keys = relations::keys(event, relation.as_deref());
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let image = event.image();
+            spi::run(
+                "INSERT INTO architect.cdc_dead_letter (consumer_id, attempts, reason, position, txid, recorded_at,
+                     context_id, relation_id, key_hash, former_key_hash, operation, row_key, image)
+                 VALUES ($1, $2, $3, $4, $5::pg_catalog.text::pg_catalog.xid8, $6, $7, $8, $9, $10,
+                         $11::pg_catalog.\"char\", $12, $13::pg_catalog.json)",
+                &[
+                    consumer_id.into(),
+                    attempts.into(),
+                    reason.into(),
+                    position.into(),
+                    event.txid().unwrap_or_default().to_string().into(),
+                    TimestampWithTimeZone::try_from(event.recorded_at()).ok().into(),
+                    event.context_id().into(),
+                    event.relation_id().into(),
+                    keys.key.unwrap_or_default().into(),
+                    keys.former.into(),
+                    char::from(event.operation()).to_string().into(),
+                    event.key().map(text).into(),
+                    (!image.is_empty()).then(|| text(image)).into(),
+                ],
+            )
+        };
+        Feed::open()?.at(position, &View::now(), insert).transpose()?;
     }
     super::state::forget_aside(consumer_id, &[position])
 }
@@ -76,9 +96,9 @@ pub fn read(
     while range.advance() {
         let row = range.row();
         if row.value(CONSUMER_ID).as_i32() == Some(consumer_id) {
-            let relation =
-                relations::find(row.value(ENTRY + entry::RELATION_ID).as_i32().unwrap_or_default())?;
-            each(&Delivery::of(row, ENTRY, relation.as_deref(), attempt))?;
+            let event = Entry::of(row, ENTRY);
+            let relation = relations::find(event.relation_id())?;
+            each(&Delivery::of(&event, relation.as_deref(), attempt))?;
             return Ok(true);
         }
     }

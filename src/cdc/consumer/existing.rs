@@ -4,7 +4,7 @@
 //! Both are read through one snapshot, so a change is either in neither or in both.
 
 use super::delivery::Delivery;
-use super::feed::{self, Feed, entry};
+use super::feed::Feed;
 use super::keys::EventKeys;
 use super::relations::{self, Relation};
 use super::state::Reading;
@@ -225,14 +225,14 @@ impl Table {
         let feed = Feed::open()?;
         let memory = crate::pg::memory::OwnedContext::new(c"db_architect rows at the start");
         let mut entries = feed.range(position, i64::MAX, view);
-        while let Some(row) = entries.next() {
-            let relation = relations::find(feed::relation_id(row))?;
+        while let Some(event) = entries.next() {
+            let relation = relations::find(event.relation_id())?;
             if relation.is_none_or(|relation| relation.table_id != self.relation.table_id) {
                 continue;
             }
             memory.within(|| {
-                let image = Image { operation: feed::operation(row), json: row.bytes(entry::IMAGE) };
-                let key = row.bytes(entry::ROW_KEY).to_vec();
+                let image = Image { operation: event.operation(), json: event.image() };
+                let key = event.key().unwrap_or_default().to_vec();
                 let mut before = Vec::new();
                 let existed = image.before(&mut before);
                 let mut was = |key: Vec<u8>, before: Option<Vec<u8>>, gone: bool| {
@@ -242,9 +242,7 @@ impl Table {
                     b'T' => found.values_mut().for_each(|since| since.gone = true),
                     b'I' => was(key, None, false),
                     b'D' => was(key, existed.then_some(before), true),
-                    _ if row.value(entry::FORMER_KEY_HASH).is_null() => {
-                        was(key, existed.then_some(before), false)
-                    }
+                    _ if event.former_key_hash().is_none() => was(key, existed.then_some(before), false),
                     _ => {
                         was(self.key_in(&before), Some(before), true);
                         was(key, None, false);

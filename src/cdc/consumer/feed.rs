@@ -1,123 +1,247 @@
-//! Reading the feed: the entries of all its tables in the order of position.
+//! Reading the feed: the events of all its tables in the order of position.
+//!
+//! Tables whose bounds are known are opened when the reading gets there and closed behind it, so that
+//! however long a backlog is, a poll holds the locks of a few tables only.
 
-use crate::capture::feed::segment_name;
-use crate::capture::policy::storage_missing;
+use crate::capture::feed::PACK;
+use crate::capture::key::key_hash;
+use crate::capture::pack::{self, Packed};
+use crate::capture::position::BLOCK;
+use crate::capture::segment::{Bounds, Segment};
 use crate::error::Result;
-use crate::pg::lookup;
 use crate::pg::scan::{Ordered, Range, View};
-use crate::pg::table::{Fields, Table};
+use crate::pg::table::Fields;
 use pgrx::pg_sys;
+use std::rc::Rc;
 
-/// Columns of an entry, as sql/storage/cdc.sql creates them.
-pub mod entry {
-    pub const POSITION: usize = 0;
-    pub const TXID: usize = 1;
-    pub const RECORDED_AT: usize = 2;
-    pub const CONTEXT_ID: usize = 3;
-    pub const RELATION_ID: usize = 4;
-    pub const KEY_HASH: usize = 5;
-    pub const FORMER_KEY_HASH: usize = 6;
-    pub const OPERATION: usize = 7;
-    pub const ROW_KEY: usize = 8;
-    pub const IMAGE: usize = 9;
-}
+pub use crate::capture::feed::entry;
 
-/// The tables of the feed. They are locked against being emptied while this lives.
+/// The tables of the feed. Those that may still get entries are locked against being emptied while this lives.
 pub struct Feed {
-    segments: Vec<Ordered>,
-}
-
-/// A table of the feed: its number and state.
-pub struct Segment {
-    pub id: i32,
-    pub state: String,
-    pub since: i64,
-}
-
-/// Every table of the feed as change_segment has it now.
-pub fn segments() -> Result<Vec<Segment>> {
-    let mut found = Vec::new();
-    lookup::own_relation("change_segment")
-        .and_then(Table::open_briefly)
-        .ok_or_else(|| storage_missing("change_segment"))?
-        .scan(None, |row| {
-            found.push(Segment {
-                id: row.get(0).unwrap_or_default(),
-                state: row.get(1).unwrap_or_default(),
-                since: row.value(2).as_i64().unwrap_or_default(),
-            });
-        });
-    found.sort_by_key(|segment| segment.id);
-    Ok(found)
+    open: Vec<Rc<Ordered>>,
+    /// By their first position, the highest first.
+    full: Vec<(pg_sys::Oid, Bounds)>,
 }
 
 impl Feed {
     /// Every table is read, whatever its state: a writer that finds none current takes any.
     pub fn open() -> Result<Self> {
-        let mut open = Vec::new();
-        for segment in segments()? {
-            let name = segment_name(segment.id);
+        let (mut open, mut full) = (Vec::new(), Vec::new());
+        for segment in Segment::all()? {
             // One that was dropped by hand is gone; so are its entries.
-            if let Some(relid) = lookup::own_relation(&name) {
-                open.extend(Ordered::open(relid, entry::POSITION));
+            match (segment.relid(), segment.bounds) {
+                (Some(relid), Some(bounds)) => full.push((relid, bounds)),
+                (Some(relid), None) => open.extend(Ordered::open(relid, entry::POSITION)),
+                (None, _) => {}
             }
         }
-        Ok(Self { segments: open })
+        full.sort_by_key(|(_, bounds)| std::cmp::Reverse(bounds.first));
+        Ok(Self { open, full })
     }
 
-    /// Entries with `after < position <= through`, in order.
-    pub fn range<'a>(&'a self, after: i64, through: i64, view: &'a View) -> Entries<'a> {
-        let mut heads = Vec::with_capacity(self.segments.len());
-        for segment in self.segments.iter().filter(|_| after < through) {
-            let mut range = segment.range(after, through, view);
-            if range.advance() {
-                heads.push(range);
-            }
+    /// Events with `after < position <= through`, in order.
+    pub fn range<'a>(&self, after: i64, through: i64, view: &'a View) -> Entries<'a> {
+        let concerns = |bounds: &Bounds| after < bounds.last && bounds.first <= through;
+        let later = self.full.iter().filter(|(_, bounds)| concerns(bounds)).copied().collect();
+        let mut entries = Entries { heads: Vec::new(), current: None, later, after, through, view };
+        if after < through {
+            self.open.iter().for_each(|table| entries.read(table));
+        } else {
+            entries.later.clear();
         }
-        Entries { heads, current: None }
+        entries
     }
 
-    /// The entry at a position.
-    pub fn at<R>(&self, position: i64, view: &View, read: impl FnOnce(&Fields) -> R) -> Option<R> {
-        self.range(position - 1, position, view).next().map(read)
+    /// The event at a position.
+    pub fn at<R>(&self, position: i64, view: &View, read: impl FnOnce(&Entry) -> R) -> Option<R> {
+        self.range(position - 1, position, view).next().map(|entry| read(&entry))
     }
 }
 
 /// A range of the feed being read.
 pub struct Entries<'a> {
-    heads: Vec<Range<'a>>,
+    heads: Vec<Head<'a>>,
     /// The head that was handed out last, to be moved on.
     current: Option<usize>,
+    /// Tables the reading has not come to yet, the next one last.
+    later: Vec<(pg_sys::Oid, Bounds)>,
+    after: i64,
+    through: i64,
+    view: &'a View,
 }
 
-impl Entries<'_> {
-    /// The next entry; its values live until the one after.
+impl<'a> Entries<'a> {
+    /// A range of one table.
+    pub fn of(table: &Rc<Ordered>, after: i64, through: i64, view: &'a View) -> Self {
+        let mut entries = Self { heads: Vec::new(), current: None, later: Vec::new(), after, through, view };
+        entries.read(table);
+        entries
+    }
+
+    /// The next event; its values live until the one after.
     #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Option<&Fields> {
+    pub fn next(&mut self) -> Option<Entry<'_>> {
         if let Some(current) = self.current.take()
-            && !self.heads[current].advance()
+            && !self.heads[current].advance(self.through)
         {
             drop(self.heads.swap_remove(current));
         }
-        let lowest = (0..self.heads.len()).min_by_key(|&i| position(self.heads[i].row()))?;
-        self.current = Some(lowest);
-        Some(self.heads[lowest].row())
+        loop {
+            let lowest = (0..self.heads.len()).min_by_key(|&i| self.heads[i].position);
+            let reached = lowest.map(|i| self.heads[i].position);
+            match self.later.pop_if(|(_, bounds)| reached.is_none_or(|reached| bounds.first < reached)) {
+                // Where it has gone meanwhile nobody needs it any more.
+                Some((relid, _)) => {
+                    Ordered::open(relid, entry::POSITION).iter().for_each(|table| self.read(table));
+                }
+                None => {
+                    self.current = lowest;
+                    return lowest.map(|i| self.heads[i].entry());
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, table: &Rc<Ordered>) {
+        // A row of several events has the position of the last of them.
+        let rows = table.range(self.after, self.through.saturating_add(BLOCK), self.view);
+        let mut head = Head { rows, pack: Pack::default(), position: 0 };
+        if head.begin(self.after, self.through) {
+            self.heads.push(head);
+        }
     }
 }
 
-pub fn position(row: &Fields) -> i64 {
-    row.value(entry::POSITION).as_i64().unwrap_or_default()
+/// Where the reading of a table is.
+struct Head<'a> {
+    rows: Range<'a>,
+    pack: Pack,
+    position: i64,
 }
 
-pub fn operation(row: &Fields) -> u8 {
-    row.value(entry::OPERATION).as_char().unwrap_or_default()
+/// The events of the row at hand, where it has several.
+#[derive(Default)]
+struct Pack {
+    json: Vec<u8>,
+    events: Vec<Packed>,
+    at: usize,
 }
 
-pub fn relation_id(row: &Fields) -> i32 {
-    row.value(entry::RELATION_ID).as_i32().unwrap_or_default()
+impl Head<'_> {
+    /// Moves on to the first event after a position; false where there is none up to another.
+    fn begin(&mut self, after: i64, through: i64) -> bool {
+        let mut found = self.advance(through);
+        while found && self.position <= after {
+            found = self.advance(through);
+        }
+        found
+    }
+
+    /// Moves on to the next event; false where there is none up to a position.
+    fn advance(&mut self, through: i64) -> bool {
+        self.pack.at += 1;
+        if self.pack.at < self.pack.events.len() {
+            self.position += 1;
+            return self.position <= through;
+        }
+        self.pack.events.clear();
+        self.pack.at = 0;
+        if !self.rows.advance() {
+            return false;
+        }
+        let row = self.rows.row();
+        self.position = row.value(entry::POSITION).as_i64().unwrap_or_default();
+        if row.value(entry::OPERATION).as_char() == Some(PACK) {
+            self.pack.json.clear();
+            self.pack.json.extend_from_slice(row.bytes(entry::IMAGE));
+            self.pack.events = pack::events(&self.pack.json);
+            self.position -= self.pack.events.len() as i64 - 1;
+        }
+        self.position <= through
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        let packed = self.pack.events.get(self.pack.at).map(|event| (event, self.pack.json.as_slice()));
+        Entry { position: self.position, row: self.rows.row(), first: 0, packed }
+    }
 }
 
-/// OIDs of the tables of the feed that may have entries, current one last.
-pub fn table_of(segment: i32) -> Option<pg_sys::Oid> {
-    lookup::own_relation(&segment_name(segment))
+/// An event of the feed, or a dead letter.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    pub position: i64,
+    row: &'a Fields,
+    /// Position of the first column of an entry in the row.
+    first: usize,
+    packed: Option<(&'a Packed, &'a [u8])>,
+}
+
+impl<'a> Entry<'a> {
+    /// Of a row whose columns from `first` on are those of an entry.
+    pub fn of(row: &'a Fields, first: usize) -> Self {
+        let position = row.value(first + entry::POSITION).as_i64().unwrap_or_default();
+        Self { position, row, first, packed: None }
+    }
+
+    fn number(&self, column: usize) -> Option<i64> {
+        self.row.value(self.first + column).as_i64()
+    }
+
+    pub fn txid(&self) -> Option<u64> {
+        self.number(entry::TXID).map(|txid| txid as u64)
+    }
+
+    pub fn recorded_at(&self) -> i64 {
+        self.number(entry::RECORDED_AT).unwrap_or_default()
+    }
+
+    pub fn context_id(&self) -> Option<i64> {
+        self.number(entry::CONTEXT_ID)
+    }
+
+    pub fn relation_id(&self) -> i32 {
+        let column = || self.row.value(self.first + entry::RELATION_ID).as_i32().unwrap_or_default();
+        self.packed.map_or_else(column, |(event, _)| event.relation)
+    }
+
+    pub fn operation(&self) -> u8 {
+        let column = || self.row.value(self.first + entry::OPERATION).as_char().unwrap_or_default();
+        self.packed.map_or_else(column, |(event, _)| event.operation)
+    }
+
+    /// The row's key as JSON; detoasted into the current context.
+    pub fn key(&self) -> Option<&'a [u8]> {
+        match self.packed {
+            Some((event, json)) => event.key.clone().map(|place| &json[place]),
+            None => {
+                let column = self.first + entry::ROW_KEY;
+                (!self.row.value(column).is_null()).then(|| self.row.bytes(column))
+            }
+        }
+    }
+
+    pub fn key_hash(&self, table_id: i32) -> Option<i32> {
+        match self.packed {
+            Some(_) => self.key().map(|key| key_hash(table_id, key)),
+            None => {
+                let has_key = !self.row.value(self.first + entry::ROW_KEY).is_null();
+                has_key.then(|| self.row.value(self.first + entry::KEY_HASH).as_i32().unwrap_or_default())
+            }
+        }
+    }
+
+    pub fn former_key_hash(&self) -> Option<i32> {
+        match self.packed {
+            Some((event, _)) => event.former_hash,
+            None => self.row.value(self.first + entry::FORMER_KEY_HASH).as_i32(),
+        }
+    }
+
+    /// The image as JSON; detoasted into the current context.
+    pub fn image(&self) -> &'a [u8] {
+        match self.packed {
+            Some((event, json)) => &json[event.image.clone()],
+            None => self.row.bytes(self.first + entry::IMAGE),
+        }
+    }
 }

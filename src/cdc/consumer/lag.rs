@@ -1,14 +1,16 @@
 //! How far consumers are behind, what holds the feed back, and what keeps it from getting smaller.
 
-use super::filter::operation_name;
+use super::feed::Feed;
 use super::horizon::{self, Horizon};
+use super::poll::Remembered;
 use super::state::{Aside, Consumer, Worker};
-use super::{feed, retention};
-use crate::capture::feed::segment_name;
+use super::{relations, retention};
 use crate::capture::position;
+use crate::capture::segment::Segment;
 use crate::error::Result;
+use crate::pg::memory::OwnedContext;
+use crate::pg::scan::View;
 use crate::pg::{session, spi};
-use pgrx::prelude::*;
 
 /// Events are counted up to this many.
 const MOST: i64 = 1_000_000;
@@ -35,7 +37,8 @@ pub fn all() -> Result<Vec<Lag>> {
     let horizon = horizon::now()?;
     let held_back_by = holder(&horizon)?;
     let keeps = retention::acknowledged_by_all()?;
-    let holds_events = first_position()?.is_some();
+    let view = View::now();
+    let holds_events = Feed::open()?.range(i64::MIN, i64::MAX, &view).next().is_some();
     Consumer::all()?
         .into_iter()
         .map(|consumer| {
@@ -68,10 +71,6 @@ pub fn all() -> Result<Vec<Lag>> {
         .collect()
 }
 
-fn first_position() -> Result<Option<i64>> {
-    Ok(spi::read_one_now::<i64>("SELECT pg_catalog.min(e.position) FROM architect.change_entry AS e", &[]))
-}
-
 fn dead_letters(consumer_id: Option<i32>) -> i64 {
     spi::read_one_now::<i64>(
         "SELECT pg_catalog.count(*) FROM architect.cdc_dead_letter AS d
@@ -83,31 +82,26 @@ fn dead_letters(consumer_id: Option<i32>) -> i64 {
 
 /// How many events of those it wants a consumer has not acknowledged, and when the first was recorded.
 fn unread(consumer: &Consumer, position: i64) -> Result<(i64, Option<i64>)> {
-    let operations: Vec<i8> = b"IUFDTE"
-        .iter()
-        .filter(|&&operation| consumer.filter.operations.iter().any(|o| o == operation_name(operation)))
-        .map(|&operation| operation as i8)
-        .collect();
-    let found = spi::read_now(
-        "SELECT pg_catalog.count(*), pg_catalog.min(u.recorded_at)
-           FROM (SELECT e.recorded_at
-                   FROM architect.change_entry AS e
-                   LEFT JOIN architect.capture_relation AS r ON r.relation_id = e.relation_id
-                  WHERE e.position > $1 AND e.operation = ANY ($2::pg_catalog.\"char\"[])
-                    AND CASE WHEN e.operation = 'E'
-                             THEN CASE WHEN $4 IS NULL THEN $3 IS NULL ELSE e.image ->> 'topic' = ANY ($4) END
-                             ELSE $3 IS NULL OR r.table_id = ANY ($3) END
-                  ORDER BY e.position LIMIT $5) AS u",
-        &[
-            position.into(),
-            operations.iter().map(|&o| char::from(o as u8).to_string()).collect::<Vec<_>>().into(),
-            consumer.filter.tables.clone().into(),
-            consumer.filter.topics.clone().into(),
-            MOST.into(),
-        ],
-        |row| Ok((row.get::<i64>(1)?.unwrap_or_default(), row.get::<TimestampWithTimeZone>(2)?)),
-    )?;
-    Ok(found.into_iter().next().map_or((0, None), |(events, since)| (events, since.map(i64::from))))
+    let view = View::now();
+    let memory = OwnedContext::new(c"db_architect unread events");
+    let mut unread = Feed::open()?.range(position, i64::MAX, &view);
+    let mut relation = Remembered::default();
+    let (mut events, mut since, mut seen) = (0, None, 0_u64);
+    while events < MOST
+        && let Some(event) = unread.next()
+    {
+        let relation = relation.find(event.relation_id())?;
+        if memory.within(|| relations::wants(&consumer.filter, &event, relation)) {
+            events += 1;
+            since = Some(since.map_or(event.recorded_at(), |since: i64| since.min(event.recorded_at())));
+        }
+        seen += 1;
+        if seen.is_multiple_of(1000) {
+            memory.reset();
+            pgrx::check_for_interrupts!();
+        }
+    }
+    Ok((events, since))
 }
 
 /// Who keeps the feed from being decided further, in words.
@@ -163,13 +157,9 @@ pub fn health() -> Result<Health> {
     let horizon = horizon::now()?;
     let mut feed_bytes = 0;
     let mut feed_tables = 0;
-    for segment in feed::segments()? {
+    for segment in Segment::all()? {
         feed_tables += 1;
-        feed_bytes += spi::read_one::<i64>(
-            "SELECT pg_catalog.pg_total_relation_size(pg_catalog.to_regclass($1))",
-            &[format!("architect.{}", segment_name(segment.id)).into()],
-        )
-        .unwrap_or_default();
+        feed_bytes += segment.relid().map_or(Ok(0), retention::size)?;
     }
     let queue_usage =
         spi::read_one::<f64>("SELECT pg_catalog.pg_notification_queue_usage()", &[]).unwrap_or_default();

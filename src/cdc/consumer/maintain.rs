@@ -9,6 +9,9 @@ use crate::maintenance::{Run, Step};
 pub const STEPS: &[Step] =
     &[Step { name: "change feed consumers", run: give_up }, Step { name: "change feed tables", run: tidy }];
 
+/// Passes one run makes at most: tables may fill as fast as they are emptied.
+const MOST: usize = 100;
+
 fn is_used() -> bool {
     Kind::Feed.storage_exists() && state::exists()
 }
@@ -20,9 +23,11 @@ fn give_up(run: &mut Run) -> Result<()> {
 }
 
 /// Also where no consumer was ever made, or the feed would grow for ever: how long it is kept then is a setting
-/// in the consumers' tables, which are made for that. Twice: the table that was written to until now may be one that every consumer has read.
+/// in the consumers' tables, which are made for that. Twice at least: the table that was written to until now may
+/// be one that every consumer has read; and again while there is more to do than a transaction does at once.
 fn tidy(run: &mut Run) -> Result<()> {
-    for _ in 0..2 {
+    let mut passes = 0;
+    loop {
         let notes = run.retrying(|| {
             if !Kind::Feed.storage_exists() {
                 return Ok(Vec::new());
@@ -30,9 +35,13 @@ fn tidy(run: &mut Run) -> Result<()> {
             storage::ensure()?;
             retention::tidy()
         })?;
+        passes += 1;
+        let done = passes > 1 && notes.is_empty() || passes >= MOST;
         report(run, notes);
+        if done {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 fn report(run: &mut Run, notes: Vec<Note>) {

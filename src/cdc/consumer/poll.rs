@@ -6,7 +6,7 @@
 use super::compose::{Composer, Decision};
 use super::dead_letter;
 use super::delivery::{Delivery, Sink};
-use super::feed::{self, Feed};
+use super::feed::Feed;
 use super::keys::{Blocked, EventKeys};
 use super::relations::{self, Relation};
 use super::state::{self, Aside, Consumer, Worker};
@@ -305,6 +305,8 @@ impl<'a> Turn<'a> {
         }
         let mut scan = Scan { through: self.horizon.max(claimed), last: claimed, ..Scan::default() };
         self.take_next(&feed, &mut composer, &mut scan, sink)?;
+        // Tables are opened on the way: had one been emptied before that, the consumer would be lost by now.
+        Consumer::find(self.request.consumer)?.check()?;
         state::forget_aside(self.consumer.id, &gone)?;
         let delivered = scan.delivered + given.len();
         if delivered == 0 && scan.put_aside.is_empty() {
@@ -337,11 +339,11 @@ impl<'a> Turn<'a> {
         let memory = OwnedContext::new(c"db_architect poll");
         let mut entries = feed.range(self.consumer.claimed, self.horizon, &self.view);
         let mut relation = Remembered::default();
-        while let Some(row) = entries.next() {
-            let position = feed::position(row);
-            let relation = relation.find(feed::relation_id(row))?;
-            if memory.within(|| relations::wants(&self.consumer.filter, row, relation)) {
-                let keys = relations::keys(row, 0, relation);
+        while let Some(event) = entries.next() {
+            let position = event.position;
+            let relation = relation.find(event.relation_id())?;
+            if memory.within(|| relations::wants(&self.consumer.filter, &event, relation)) {
+                let keys = relations::keys(&event, relation);
                 match composer.next(keys) {
                     None => {
                         scan.through = scan.last;
@@ -349,7 +351,7 @@ impl<'a> Turn<'a> {
                     }
                     Some(Decision::PutAside) => scan.put_aside.push((position, keys)),
                     Some(Decision::Deliver) => {
-                        memory.within(|| sink.take(&Delivery::of_feed(row, relation, 1)))?;
+                        memory.within(|| sink.take(&Delivery::of(&event, relation, 1)))?;
                         scan.delivered += 1;
                         scan.last_delivered = position;
                     }
@@ -390,12 +392,12 @@ impl<'a> Turn<'a> {
             let elsewhere = elsewhere(worker, &self.aside);
             let mut entries = feed.range(worker.after, worker.through, &self.view);
             let mut relation = Remembered::default();
-            while let Some(row) = entries.next() {
-                let relation = relation.find(feed::relation_id(row))?;
-                if relations::wants(&self.consumer.filter, row, relation)
-                    && !elsewhere.contains(&feed::position(row))
+            while let Some(event) = entries.next() {
+                let relation = relation.find(event.relation_id())?;
+                if relations::wants(&self.consumer.filter, &event, relation)
+                    && !elsewhere.contains(&event.position)
                 {
-                    blocked.add(relations::keys(row, 0, relation));
+                    blocked.add(relations::keys(&event, relation));
                 }
             }
         }
@@ -464,13 +466,13 @@ pub fn each_event(
     let elsewhere = elsewhere(batch, aside);
     let mut entries = feed.range(batch.after, batch.through, view);
     let mut relation = Remembered::default();
-    while let Some(row) = entries.next() {
-        let relation = relation.find(feed::relation_id(row))?;
-        let wanted = memory.within(|| relations::wants(&consumer.filter, row, relation));
-        if !wanted || elsewhere.contains(&feed::position(row)) {
+    while let Some(event) = entries.next() {
+        let relation = relation.find(event.relation_id())?;
+        let wanted = memory.within(|| relations::wants(&consumer.filter, &event, relation));
+        if !wanted || elsewhere.contains(&event.position) {
             continue;
         }
-        go_on = memory.within(|| each(&Delivery::of_feed(row, relation, batch.attempt), false))?;
+        go_on = memory.within(|| each(&Delivery::of(&event, relation, batch.attempt), false))?;
         memory.reset();
         if !go_on {
             break;
@@ -492,9 +494,9 @@ fn deliver_aside(
     if aside.dead_letter {
         return dead_letter::read(consumer.id, aside.position, view, attempt, &mut each);
     }
-    let found = feed.at(aside.position, view, |row| {
-        let relation = relations::find(feed::relation_id(row))?;
-        each(&Delivery::of_feed(row, relation.as_deref(), attempt))
+    let found = feed.at(aside.position, view, |event| {
+        let relation = relations::find(event.relation_id())?;
+        each(&Delivery::of(event, relation.as_deref(), attempt))
     });
     found.transpose().map(|found| found.is_some())
 }

@@ -1,13 +1,13 @@
 //! What an entry's relation number stands for, remembered for the session: a stored shape never changes.
 
-use super::feed::{self, entry};
+use super::feed::Entry;
 use super::filter::{Filter, Topics};
 use super::keys::{EventKeys, OUTBOX};
 use crate::capture::policy::storage_missing;
 use crate::cdc::image::{Image, label};
 use crate::error::Result;
 use crate::pg::lookup;
-use crate::pg::table::{Fields, Table};
+use crate::pg::table::Table;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -90,21 +90,15 @@ pub fn array(names: &[String]) -> Vec<u8> {
     [b"[", labels.join(&b","[..]).as_slice(), b"]"].concat()
 }
 
-/// What an entry is about, for the order of a row's changes.
-/// `first` is the position of its first column.
-pub fn keys(row: &Fields, first: usize, relation: Option<&Relation>) -> EventKeys {
+/// What an event is about, for the order of a row's changes.
+pub fn keys(event: &Entry, relation: Option<&Relation>) -> EventKeys {
     let table = relation.map_or(OUTBOX, |relation| relation.table_id);
-    let has_key = !row.value(first + entry::ROW_KEY).is_null();
-    EventKeys::of(
-        table,
-        has_key.then(|| row.value(first + entry::KEY_HASH).as_i32().unwrap_or_default()),
-        row.value(first + entry::FORMER_KEY_HASH).as_i32(),
-    )
+    EventKeys::of(table, event.key_hash(table), event.former_key_hash())
 }
 
-/// Whether a consumer wants an entry.
-pub fn wants(filter: &Filter, row: &Fields, relation: Option<&Relation>) -> bool {
-    let operation = feed::operation(row);
+/// Whether a consumer wants an event.
+pub fn wants(filter: &Filter, event: &Entry, relation: Option<&Relation>) -> bool {
+    let operation = event.operation();
     if !filter.wants_operation(operation) {
         return false;
     }
@@ -115,7 +109,7 @@ pub fn wants(filter: &Filter, row: &Fields, relation: Option<&Relation>) -> bool
         Topics::All => true,
         Topics::None => false,
         Topics::Only(topics) => {
-            let image = Image { operation, json: row.bytes(entry::IMAGE) };
+            let image = Image { operation, json: event.image() };
             image.topic().is_some_and(|topic| topics.iter().any(|wanted| label(wanted) == topic))
         }
     }

@@ -3,21 +3,27 @@
 //!
 //! Nobody waits for this: a table is emptied only where its lock is free, else next time.
 
+use super::feed::{Entries, Feed, entry};
 use super::state::{self, Aside, Consumer, Worker};
-use super::{feed, horizon, poll};
-use crate::capture::feed::segment_name;
+use super::{horizon, poll};
 use crate::capture::policy::storage_missing;
+use crate::capture::segment::{Bounds, Segment, State, segment_name};
 use crate::cdc::storage as tables;
 use crate::error::{Error, Result};
-use crate::pg::scan::View;
-use crate::pg::{session, spi, subtransaction};
-use pgrx::datum::DatumWithOid;
+use crate::pg::scan::{Ordered, View};
+use crate::pg::{lock, session, spi, subtransaction};
+use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::spi::SpiHeapTupleData;
 use std::cell::Cell;
 
 /// Microseconds between two looks by one session that acknowledges.
 const PAUSE: i64 = 1_000_000;
+/// Empty tables that are kept for later; those a backlog has left beyond that are dropped.
+const SPARE: usize = 2;
+/// Most tables one transaction empties: it locks each of them, with its index and what is out of line.
+const AT_ONCE: usize = 16;
+/// The current table may get this part of the size of all that wait.
+const SHARE: i64 = 8;
 
 /// What was done with what, and why.
 pub struct Note {
@@ -82,19 +88,37 @@ pub fn tidy() -> Result<Vec<Note>> {
     }
     let settings = Settings::read()?;
     let acknowledged = acknowledged_by_all()?.map(|(position, _)| position);
-    for segment in feed::segments()?.iter().filter(|segment| segment.state == "full") {
-        if let Some(entries) = empty(segment.id, acknowledged, &settings)? {
-            notes.push(Note {
-                object: segment_name(segment.id),
-                action: "emptied",
-                detail: format!("{entries} entries read by every consumer"),
-            });
+    let segments = Segment::all()?;
+    let mut spare = segments.iter().filter(|segment| segment.state == State::Free).count();
+    let mut waiting = Waiting::default();
+    for segment in segments.iter().filter(|segment| segment.state == State::Full) {
+        let known = match segment.bounds {
+            None => close(segment)?,
+            bounds => Some(bounds),
+        };
+        let needless = known.is_some_and(|held| is_needless(held, acknowledged, &settings));
+        if needless && notes.len() < AT_ONCE && empty(segment, spare >= SPARE, acknowledged, &settings)? {
+            let action = if spare >= SPARE { "dropped" } else { "emptied" };
+            spare += usize::from(spare < SPARE);
+            let why = match acknowledged {
+                Some(_) => "read by every consumer",
+                None => "kept for as long as it was to be without a consumer",
+            };
+            notes.push(Note { object: segment.name(), action, detail: why.to_owned() });
+        } else {
+            waiting.tables += 1;
+            waiting.bytes += known.flatten().map_or(0, |bounds| bounds.bytes);
         }
     }
-    if let Some(note) = turn_over(&settings)? {
-        notes.push(note);
-    }
+    notes.extend(turn_over(&settings, &segments, &waiting)?);
     Ok(notes)
+}
+
+/// Tables that wait for their consumers.
+#[derive(Default)]
+struct Waiting {
+    tables: usize,
+    bytes: i64,
 }
 
 /// The same beside an acknowledgement, every now and then, where the transaction ends with the statement.
@@ -112,113 +136,127 @@ pub fn tidy_beside() {
     let _ = subtransaction::attempt(tidy);
 }
 
-/// A query through the latest snapshot, which `spi::read_now` takes only under READ COMMITTED.
-fn read_latest<T>(
-    query: &str,
-    arguments: &[DatumWithOid],
-    each: impl FnMut(&SpiHeapTupleData) -> std::result::Result<T, pgrx::spi::Error>,
-) -> Result<Vec<T>> {
-    View::now().during(|| spi::read(query, arguments, each))
+/// What a table of the feed holds that is committed now, whatever the transaction's own snapshot sees: under
+/// REPEATABLE READ that is of before what would be thrown away.
+fn contents(segment: &Segment, relid: pg_sys::Oid) -> Result<Option<Bounds>> {
+    let view = View::now();
+    let table = Ordered::open(relid, entry::POSITION).ok_or_else(|| {
+        Error::not_in_prerequisite_state("a table of the change feed cannot be read")
+            .detail(format!("Table architect.{} has no index on position.", segment.name()))
+            .hint("Create one, as the other tables of the feed have.")
+    })?;
+    let Some(last) = table.last(&view) else { return Ok(None) };
+    let (mut of_first, mut of_last) =
+        (Entries::of(&table, i64::MIN, i64::MAX, &view), Entries::of(&table, last - 1, last, &view));
+    Ok(match (of_first.next(), of_last.next()) {
+        (Some(first), Some(last)) => Some(Bounds {
+            first: first.position,
+            last: last.position,
+            oldest: first.recorded_at(),
+            newest: last.recorded_at(),
+            bytes: size(relid)?,
+        }),
+        _ => None,
+    })
 }
 
-/// What a table of the feed holds.
-struct Contents {
-    entries: i64,
-    last: Option<i64>,
-    newest: i64,
+pub fn size(relid: pg_sys::Oid) -> Result<i64> {
+    let bytes = spi::read_one_now::<i64>(
+        "SELECT pg_catalog.pg_total_relation_size($1::pg_catalog.oid::pg_catalog.regclass)",
+        &[relid.into()],
+    );
+    Ok(bytes.unwrap_or_default())
 }
 
-/// What is committed now, whatever the transaction's own snapshot sees: under REPEATABLE READ that is of
-/// before what would be thrown away.
-fn contents(name: &str) -> Result<Contents> {
-    let found = read_latest(
-        &format!(
-            "SELECT (SELECT pg_catalog.max(e.position) FROM architect.{name} AS e),
-                    (SELECT e.recorded_at FROM architect.{name} AS e ORDER BY e.position DESC LIMIT 1),
-                    (SELECT c.reltuples::pg_catalog.int8 FROM pg_catalog.pg_class AS c
-                      WHERE c.oid = 'architect.{name}'::pg_catalog.regclass)"
-        ),
-        &[],
-        |row| {
-            Ok(Contents {
-                entries: row.get::<i64>(3)?.unwrap_or_default().max(0),
-                last: row.get(1)?,
-                newest: row.get::<TimestampWithTimeZone>(2)?.map_or(i64::MIN, i64::from),
-            })
-        },
-    )?;
-    found.into_iter().next().ok_or_else(|| Error::internal("an aggregate query returned no row"))
-}
-
-/// Empties a table nobody needs any more; none where somebody does, or where it is in use.
-fn empty(segment: i32, acknowledged: Option<i64>, settings: &Settings) -> Result<Option<i64>> {
-    let name = segment_name(segment);
-    if feed::table_of(segment).is_none() {
+/// Notes what a full table holds, once nobody writes to it any more; none while somebody may. What comes back
+/// is empty where the table is.
+fn close(segment: &Segment) -> Result<Option<Option<Bounds>>> {
+    // Writers hear of it when this is committed, not before.
+    let turned_over_just_now = segment.since >= session::transaction_start();
+    let Some(relid) = segment.relid().filter(|_| !turned_over_just_now) else { return Ok(None) };
+    // Who has written holds its lock to the end of the transaction; who takes it later hears, with it, that
+    // another table is written to now.
+    if !lock::is_free(relid, pg_sys::ShareLock) {
         return Ok(None);
     }
-    let needless = |contents: &Contents| match (contents.last, acknowledged) {
+    let found = contents(segment, relid)?;
+    if let Some(bounds) = found {
+        spi::run(
+            "UPDATE architect.change_segment AS s
+                SET first_position = $2, last_position = $3, oldest_at = $4, newest_at = $5, bytes = $6
+              WHERE s.segment_id = $1",
+            &[
+                segment.id.into(),
+                bounds.first.into(),
+                bounds.last.into(),
+                TimestampWithTimeZone::try_from(bounds.oldest).ok().into(),
+                TimestampWithTimeZone::try_from(bounds.newest).ok().into(),
+                bounds.bytes.into(),
+            ],
+        )?;
+    }
+    Ok(Some(found))
+}
+
+fn is_needless(held: Option<Bounds>, acknowledged: Option<i64>, settings: &Settings) -> bool {
+    match (held, acknowledged) {
         (None, _) => true,
-        (Some(last), Some(acknowledged)) => last <= acknowledged,
-        (Some(_), None) => contents.newest < session::clock().saturating_sub(settings.keep_unread),
-    };
-    if !needless(&contents(&name)?) {
-        return Ok(None);
+        (Some(bounds), Some(acknowledged)) => bounds.last <= acknowledged,
+        (Some(bounds), None) => bounds.newest < session::clock().saturating_sub(settings.keep_unread),
     }
+}
+
+/// Empties a table nobody needs any more, or drops it where there are spare ones enough; says whether it did:
+/// not where somebody does need it, or where it is in use.
+fn empty(segment: &Segment, drop_it: bool, acknowledged: Option<i64>, settings: &Settings) -> Result<bool> {
+    let name = segment.name();
     let emptied = subtransaction::attempt(|| {
         spi::run(&format!("LOCK TABLE architect.{name} IN ACCESS EXCLUSIVE MODE NOWAIT"), &[])?;
         // Who wrote to it until now has ended: this is all there will be.
-        let contents = contents(&name)?;
-        if !needless(&contents) {
-            return Ok(None);
+        let Some(relid) = segment.relid() else { return Ok(false) };
+        if !is_needless(contents(segment, relid)?, acknowledged, settings) {
+            return Ok(false);
         }
-        spi::run(&format!("TRUNCATE architect.{name}"), &[])?;
-        spi::run(
-            "UPDATE architect.change_segment AS s SET state = 'free', since = pg_catalog.clock_timestamp()
-              WHERE s.segment_id = $1",
-            &[segment.into()],
-        )?;
+        if drop_it {
+            spi::run(&format!("DROP TABLE architect.{name}"), &[])?;
+            let gone = "DELETE FROM architect.change_segment AS s WHERE s.segment_id = $1";
+            spi::run(gone, &[segment.id.into()])?;
+        } else {
+            spi::run(&format!("TRUNCATE architect.{name}"), &[])?;
+            tables::set_state(segment.id, "free")?;
+        }
         tables::announce_segments();
-        Ok(Some(contents.entries))
+        Ok(true)
     });
     match emptied {
-        Err(error) if error.code() == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE => Ok(None),
+        Err(error) if error.code() == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE => Ok(false),
         outcome => outcome,
     }
 }
 
-/// Has writers go on in an empty table, where the one they write to is large or old enough.
-fn turn_over(settings: &Settings) -> Result<Option<Note>> {
-    let segments = feed::segments()?;
-    let Some(current) = segments.iter().find(|segment| segment.state == "current") else {
+/// Has writers go on in an empty table, where the one they write to is large or old enough. Where much waits,
+/// tables are larger: however long a backlog gets, it is in some dozens of them. One that is only old stays
+/// where others wait: to change it would make nothing smaller.
+fn turn_over(settings: &Settings, segments: &[Segment], waiting: &Waiting) -> Result<Option<Note>> {
+    let Some(current) = segments.iter().find(|segment| segment.state == State::Current) else {
         return Ok(None);
     };
-    let name = segment_name(current.id);
-    if feed::table_of(current.id).is_none() {
+    let Some(relid) = current.relid() else { return Ok(None) };
+    let bytes = size(relid)?;
+    let large = bytes >= settings.segment_bytes.max(waiting.bytes / SHARE);
+    let old = waiting.tables == 0 && current.since < session::clock().saturating_sub(settings.segment_age);
+    if !(large || old && contents(current, relid)?.is_some()) {
         return Ok(None);
     }
-    let bytes = spi::run_one::<i64>(
-        "SELECT pg_catalog.pg_total_relation_size($1::pg_catalog.oid::pg_catalog.regclass)",
-        &[feed::table_of(current.id).into()],
-    )?
-    .unwrap_or_default();
-    let old = current.since < session::clock().saturating_sub(settings.segment_age);
-    if bytes < settings.segment_bytes && !(old && contents(&name)?.last.is_some()) {
-        return Ok(None);
-    }
-    let next = match segments.iter().find(|segment| segment.state == "free") {
+    let next = match Segment::all()?.iter().find(|segment| segment.state == State::Free) {
         Some(free) => free.id,
         None => tables::add_segment("free")?,
     };
-    for (segment, state) in [(current.id, "full"), (next, "current")] {
-        spi::run(
-            "UPDATE architect.change_segment AS s SET state = $2, since = pg_catalog.clock_timestamp()
-              WHERE s.segment_id = $1",
-            &[segment.into(), state.into()],
-        )?;
-    }
+    tables::set_state(current.id, "full")?;
+    tables::set_state(next, "current")?;
     tables::announce_segments();
     Ok(Some(Note {
-        object: name,
+        object: current.name(),
         action: "full",
         detail: format!("{bytes} bytes; {} is written to now", segment_name(next)),
     }))
@@ -251,15 +289,15 @@ pub fn give_up() -> Result<Vec<Note>> {
 
 /// Why a consumer is too far behind what it could have read; none where it is not.
 fn too_far_behind(consumer: &Consumer, position: i64, horizon: i64) -> Result<Option<String>> {
+    let view = View::now();
+    let feed = Feed::open()?;
     if let Some(most) = consumer.max_lag_events {
-        let events = read_latest(
-            "SELECT pg_catalog.count(*)
-               FROM (SELECT FROM architect.change_entry AS e
-                      WHERE e.position > $1 AND e.position <= $2 LIMIT $3) AS unread",
-            &[position.into(), horizon.into(), (most + 1).into()],
-            |row| row.get::<i64>(1),
-        )?;
-        if events.into_iter().flatten().any(|events| events > most) {
+        let mut unread = feed.range(position, horizon, &view);
+        let mut events = 0;
+        while events <= most && unread.next().is_some() {
+            events += 1;
+        }
+        if events > most {
             return Ok(Some(format!("more than {most} events behind (max_lag_events)")));
         }
     }
@@ -270,14 +308,9 @@ fn too_far_behind(consumer: &Consumer, position: i64, horizon: i64) -> Result<Op
         }
     }
     if let Some(most) = consumer.max_lag_time {
-        let first = read_latest(
-            "SELECT e.recorded_at FROM architect.change_entry AS e WHERE e.position > $1 AND e.position <= $2
-              ORDER BY e.position LIMIT 1",
-            &[position.into(), horizon.into()],
-            |row| row.get::<TimestampWithTimeZone>(1),
-        )?;
-        let first = first.into_iter().flatten().next();
-        let waits = first.map_or(0, |first| session::clock().saturating_sub(first.into()));
+        let mut unread = feed.range(position, horizon, &view);
+        let first = unread.next().map(|event| event.recorded_at());
+        let waits = first.map_or(0, |first| session::clock().saturating_sub(first));
         if waits > most {
             return Ok(Some(format!(
                 "{} seconds behind, more than {} (max_lag)",
@@ -292,26 +325,18 @@ fn too_far_behind(consumer: &Consumer, position: i64, horizon: i64) -> Result<Op
 /// Bytes of the feed after a position and up to another, about: a table's bytes are taken to be spread evenly.
 pub fn bytes_between(position: i64, through: i64) -> Result<i64> {
     let mut bytes = 0.0;
-    for segment in feed::segments()?.iter().filter(|segment| segment.state != "free") {
-        let Some(relid) = feed::table_of(segment.id) else { continue };
-        let name = segment_name(segment.id);
-        let found = read_latest(
-            &format!(
-                "SELECT pg_catalog.min(e.position), pg_catalog.max(e.position),
-                        pg_catalog.pg_total_relation_size($1::pg_catalog.oid::pg_catalog.regclass)
-                   FROM architect.{name} AS e"
-            ),
-            &[relid.into()],
-            |row| Ok((row.get::<i64>(1)?, row.get::<i64>(2)?, row.get::<i64>(3)?.unwrap_or_default())),
-        )?;
-        for (first, last, size) in found {
-            if let (Some(first), Some(last)) = (first, last)
-                && last > position
-                && first <= through
-            {
-                let unread = (last.min(through) - position.max(first - 1)) as f64;
-                bytes += size as f64 * unread / (last - first + 1) as f64;
-            }
+    for segment in Segment::all()? {
+        let held = match (segment.bounds, segment.relid()) {
+            (_, None) => None,
+            (None, Some(relid)) => contents(&segment, relid)?,
+            (known, Some(_)) => known,
+        };
+        if let Some(Bounds { first, last, bytes: size, .. }) = held
+            && last > position
+            && first <= through
+        {
+            let unread = (last.min(through) - position.max(first - 1)) as f64;
+            bytes += size as f64 * unread / (last - first + 1) as f64;
         }
     }
     Ok(bytes as i64)

@@ -13,6 +13,7 @@ use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// Who, where from and why, as values of a result row.
 #[derive(Clone, Copy, Default)]
@@ -25,7 +26,7 @@ struct Author {
 /// Contexts looked up during one call.
 pub struct Contexts<T> {
     known: HashMap<i64, T>,
-    table: Option<Ordered>,
+    table: Option<Rc<Ordered>>,
 }
 
 impl<T: Clone + Default> Contexts<T> {

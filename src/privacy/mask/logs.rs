@@ -57,13 +57,18 @@ fn is_known(relid: pg_sys::Oid) -> Result<bool> {
                 continue;
             }
             let found = spi::read_one_now::<bool>(
+                // An entry of the feed with several events has their relations within.
                 &format!(
-                    "SELECT true FROM architect.{log} AS e
-                      WHERE e.relation_id OPERATOR(pg_catalog.=) ANY (ARRAY(
-                                SELECT r.relation_id FROM architect.capture_relation AS r
-                                 WHERE r.table_id OPERATOR(pg_catalog.=) ANY (
-                                       SELECT o.table_id FROM architect.capture_relation AS o
-                                        WHERE o.schema_name OPERATOR(pg_catalog.=) $1 AND o.table_name OPERATOR(pg_catalog.=) $2)))
+                    "WITH known AS MATERIALIZED (
+                         SELECT pg_catalog.array_agg(r.relation_id) AS ids FROM architect.capture_relation AS r
+                          WHERE r.table_id OPERATOR(pg_catalog.=) ANY (
+                                SELECT o.table_id FROM architect.capture_relation AS o
+                                 WHERE o.schema_name OPERATOR(pg_catalog.=) $1 AND o.table_name OPERATOR(pg_catalog.=) $2))
+                     SELECT true FROM architect.{log} AS e, known AS k
+                      WHERE e.relation_id OPERATOR(pg_catalog.=) ANY (k.ids)
+                         OR e.operation OPERATOR(pg_catalog.=) 'P'
+                            AND EXISTS (SELECT FROM pg_catalog.json_array_elements(e.image) AS p (event)
+                                         WHERE (p.event OPERATOR(pg_catalog.->>) 1)::pg_catalog.int4 OPERATOR(pg_catalog.=) ANY (k.ids))
                       LIMIT 1"
                 ),
                 &[schema.as_str().into(), table.as_str().into()],

@@ -13,6 +13,7 @@ UPDATE architect.change_segment SET since = since - interval '2 hours';
 CALL architect.run_maintenance();
 SELECT count(*) AS kept_for_a_day FROM architect.change_log;
 UPDATE architect.change_entry_0 SET recorded_at = recorded_at - interval '2 days';
+UPDATE architect.change_segment SET newest_at = newest_at - interval '2 days';
 CALL architect.run_maintenance();
 SELECT count(*) AS gone FROM architect.change_log;
 SELECT action FROM architect.create_consumer('c', max_attempts => 2);
