@@ -285,7 +285,8 @@ unsafe fn target_list(
                     &mut typmod,
                     &mut collation,
                 );
-                pg_sys::makeVar(varno, column.attnum, type_oid, typmod, collation, 0).cast()
+                // The type of the first argument differs between versions.
+                pg_sys::makeVar(varno as _, column.attnum, type_oid, typmod, collation, 0).cast()
             } else {
                 expressions.next().unwrap_or(std::ptr::null_mut())
             };
