@@ -76,11 +76,6 @@ pub(super) mod unguarded {
         pub fn index_insert_cleanup(index: pg_sys::Relation, info: *mut pg_sys::IndexInfo);
         pub fn OutputPluginPrepareWrite(context: *mut pg_sys::LogicalDecodingContext, last: bool);
         pub fn OutputPluginWrite(context: *mut pg_sys::LogicalDecodingContext, last: bool);
-        pub fn appendBinaryStringInfo(
-            buffer: pg_sys::StringInfo,
-            bytes: *const std::ffi::c_void,
-            length: std::ffi::c_int,
-        );
         pub fn pfree(pointer: *mut std::ffi::c_void);
         // Signal handlers: they only set flags and a latch.
         pub fn die(signal: std::ffi::c_int);

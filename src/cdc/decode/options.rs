@@ -24,7 +24,7 @@ const NAMES: &str = "tables, exclude-tables, operations, columns, exclude-column
                      streaming, origin";
 
 /// Bytes of lines from which on a message is sent, unless the client says otherwise.
-const USUAL_BATCH: usize = 64 << 10;
+const USUAL_BATCH: usize = 16 << 10;
 /// The most it may say.
 const LARGEST_BATCH: usize = 16 << 20;
 

@@ -9,17 +9,14 @@ use super::transaction::{InProgress, Transactions};
 use crate::cdc::event::{self, Body, Event, Object, Operation, Position};
 use crate::error::Result;
 use crate::pg::decode::{
-    Action, Boundary, Change, Features, Message, Plugin, Relation, Sink, Transaction, Truncation, full_id,
-    stale,
+    Action, Boundary, Change, Features, Lines, Message, Plugin, Relation, Sink, Transaction, Truncation,
+    full_id, stale,
 };
 use crate::pg::tuple::Values;
 use crate::pg::{session, subtransaction};
 use pgrx::pg_sys;
 use std::collections::HashMap;
 use std::rc::Rc;
-
-/// Buffers larger than this are given back after use.
-const KEEP: usize = 1 << 20;
 
 pub struct WalFeed {
     options: Options,
@@ -45,9 +42,9 @@ struct Writer {
     /// starts outside any transaction, where the catalogue cannot be read.
     source: Option<Vec<u8>>,
     /// Lines yet to be sent, and where the one being written begins.
-    lines: Vec<u8>,
+    lines: Lines,
     start: usize,
-    indented: Vec<u8>,
+    indented: Lines,
 }
 
 impl Plugin for WalFeed {
@@ -63,9 +60,9 @@ impl Plugin for WalFeed {
                 batch: options.batch,
                 name: options.name.clone().unwrap_or_else(|| "postgresql".into()),
                 source: None,
-                lines: Vec::new(),
+                lines: Lines::default(),
                 start: 0,
-                indented: Vec::new(),
+                indented: Lines::default(),
             },
             options,
             plans: HashMap::new(),
@@ -343,13 +340,13 @@ impl Writer {
     fn render(&mut self, event: &Event, order: Option<u64>, body: &mut impl Body) {
         self.lines.truncate(self.start);
         match self.format {
-            Format::Native => event::native(event, body, &mut self.lines),
+            Format::Native => event::native(event, body, self.lines.end()),
             Format::Envelope => {
                 let now = event::milliseconds(session::clock());
                 let name = self.name.as_bytes();
                 let source =
                     self.source.get_or_insert_with(|| event::source(name, &session::database_name()));
-                event::envelope(event, source, order, now, body, &mut self.lines);
+                event::envelope(event, source, order, now, body, self.lines.end());
             }
         }
     }
@@ -359,43 +356,33 @@ impl Writer {
     #[inline]
     fn send(&mut self, foreign: bool, sink: &mut Sink) {
         if self.pretty {
-            self.indented.clear();
-            pretty::indented(&self.lines, &mut self.indented);
-            sink.line(&self.indented);
-            self.sent();
+            pretty::indented(self.lines.text(), self.indented.end());
+            sink.send(&mut self.indented);
+            self.lines.truncate(0);
             return;
         }
         if foreign {
-            for byte in &mut self.lines[self.start..] {
+            for byte in &mut self.lines.text_mut()[self.start..] {
                 if matches!(byte, b'\n' | b'\r') {
                     *byte = b' ';
                 }
             }
         }
-        if self.lines.len() >= self.batch || !sink.is_stream() {
-            sink.line(&self.lines);
-            self.sent();
+        if self.lines.text().len() >= self.batch || !sink.is_stream() {
+            sink.send(&mut self.lines);
+            self.start = 0;
         } else {
-            self.lines.push(b'\n');
-            self.start = self.lines.len();
+            self.lines.end().push(b'\n');
+            self.start = self.lines.text().len();
         }
     }
 
     /// Sends what is kept: at the end of every transaction and block.
     fn flush(&mut self, sink: &mut Sink) {
-        if let [lines @ .., b'\n'] = &self.lines[..] {
-            sink.line(lines);
-            self.sent();
-        }
-    }
-
-    fn sent(&mut self) {
-        self.start = 0;
-        for buffer in [&mut self.lines, &mut self.indented] {
-            buffer.clear();
-            if buffer.capacity() > KEEP {
-                *buffer = Vec::new();
-            }
+        if self.start > 0 {
+            self.lines.truncate(self.start - 1);
+            sink.send(&mut self.lines);
+            self.start = 0;
         }
     }
 
@@ -408,7 +395,7 @@ impl Writer {
         lsn: u64,
         sink: &mut Sink,
     ) {
-        let mut object = Object::open(&mut self.lines);
+        let mut object = Object::open(self.lines.end());
         if self.lsn && lsn != 0 {
             object.lsn(b"lsn", lsn);
         }

@@ -16,7 +16,7 @@ mod transaction;
 
 pub use callbacks::fill;
 pub use relation::{Identity, Relation, names};
-pub use sink::Sink;
+pub use sink::{Lines, Sink};
 pub use transaction::{Action, Change, Transaction, full_id};
 
 use super::memory::OwnedContext;

@@ -1,6 +1,7 @@
 //! Writing lines to the client.
 
 use super::super::ffi::unguarded;
+use crate::error::Error;
 use pgrx::pg_sys;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::prelude::*;
@@ -10,6 +11,64 @@ use std::panic::AssertUnwindSafe;
 /// for a dead server.
 const SILENCE: u32 = 100;
 
+/// Room for what the replication protocol puts in front of a message (25 bytes).
+const HEAD: usize = 32;
+
+/// Buffers larger than this are given back after use.
+const KEEP: usize = 8 << 20;
+
+/// Lines on their way to the client, in the server's encoding.
+pub struct Lines(Vec<u8>);
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self(vec![0; HEAD])
+    }
+}
+
+impl Lines {
+    /// To append to.
+    #[inline]
+    pub fn end(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+
+    #[inline]
+    pub fn text(&self) -> &[u8] {
+        &self.0[HEAD..]
+    }
+
+    #[inline]
+    pub fn text_mut(&mut self) -> &mut [u8] {
+        &mut self.0[HEAD..]
+    }
+
+    #[inline]
+    pub fn truncate(&mut self, length: usize) {
+        self.0.truncate(HEAD + length);
+    }
+
+    fn clear(&mut self) {
+        if self.0.capacity() > KEEP {
+            *self = Self::default();
+        }
+        self.truncate(0);
+    }
+}
+
+/// PostgreSQL's buffer while it borrows ours: it gets its own back, on the error path too.
+struct Lent {
+    place: pg_sys::StringInfo,
+    content: pg_sys::StringInfoData,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // SAFETY: the buffer lives as long as the decoding context, which outlives the callback.
+        unsafe { *self.place = self.content }
+    }
+}
+
 /// Where lines go.
 pub struct Sink<'a> {
     pub(super) context: *mut pg_sys::LogicalDecodingContext,
@@ -18,20 +77,40 @@ pub struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// Sends one line, which is in the server's encoding.
-    pub fn line(&mut self, line: &[u8]) {
+    /// Sends lines as one message, and empties their buffer.
+    pub fn send(&mut self, lines: &mut Lines) {
         *self.silent = 0;
-        let converted = self.converted(line);
-        let bytes = converted.as_deref().unwrap_or(line);
+        match self.converted(lines.text()) {
+            Some(mut converted) => self.write(&mut converted),
+            None => self.write(lines),
+        }
+        lines.clear();
+    }
+
+    /// The bytes go out from where they are: PostgreSQL's own buffer, which would be as large again, borrows
+    /// them for so long.
+    fn write(&mut self, lines: &mut Lines) {
         let context = self.context;
-        // SAFETY: the context is the one of the callback that is running; the buffer it holds takes any
-        // bytes by length. One boundary for all three calls: its frame owns nothing.
+        lines.0.push(0);
+        // SAFETY: the context is the one of the callback that is running. Its writer puts a header into the
+        // buffer, then reads all of it by length and changes none but bytes of the header.
         unsafe {
-            pg_guard_ffi_boundary(|| {
-                unguarded::OutputPluginPrepareWrite(context, true);
-                unguarded::appendBinaryStringInfo((*context).out, bytes.as_ptr().cast(), bytes.len() as i32);
-                unguarded::OutputPluginWrite(context, true);
-            })
+            pg_guard_ffi_boundary(|| unguarded::OutputPluginPrepareWrite(context, true));
+            let own = (*context).out;
+            let header = std::slice::from_raw_parts((*own).data.cast::<u8>(), (*own).len as usize);
+            let length = header.len() + lines.0.len() - HEAD - 1;
+            let (Some(start), Ok(length)) = (HEAD.checked_sub(header.len()), i32::try_from(length)) else {
+                Error::internal("a line is too large to be sent").raise();
+            };
+            lines.0[start..HEAD].copy_from_slice(header);
+            let _back = Lent { place: own, content: *own };
+            *own = pg_sys::StringInfoData {
+                data: lines.0.as_mut_ptr().add(start).cast(),
+                len: length,
+                maxlen: length.saturating_add(1),
+                cursor: 0,
+            };
+            pg_guard_ffi_boundary(|| unguarded::OutputPluginWrite(context, true));
         }
     }
 
@@ -69,7 +148,7 @@ impl Sink<'_> {
 
     /// The line as UTF-8, JSON's encoding, where it goes straight to a replication client of a database
     /// in another one; through SQL it is text like any other and converted as such.
-    fn converted(&self, line: &[u8]) -> Option<Vec<u8>> {
+    fn converted(&self, line: &[u8]) -> Option<Lines> {
         // SAFETY: reads backend-local state.
         let encoding = unsafe { unguarded::GetDatabaseEncoding() };
         let needed = encoding != pg_sys::pg_enc::PG_UTF8 as i32
@@ -92,7 +171,9 @@ impl Sink<'_> {
         });
         // A character that Unicode has not: better a replacement than a slot that never moves on.
         let lossy = || line.iter().map(|&byte| if byte.is_ascii() { byte } else { b'?' }).collect();
-        Some(PgTryBuilder::new(convert).catch_others(|_| lossy()).execute())
+        let mut converted = Lines::default();
+        converted.0.extend(PgTryBuilder::new(convert).catch_others(|_| lossy()).execute());
+        Some(converted)
     }
 }
 
