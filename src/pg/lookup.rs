@@ -71,6 +71,14 @@ pub fn attribute_name(relid: pg_sys::Oid, number: i16) -> Option<String> {
     }
 }
 
+/// Number of a relation's column; none where there is no such column.
+pub fn attribute_number(relid: pg_sys::Oid, name: &str) -> Option<i16> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: a syscache look-up by name; InvalidAttrNumber where there is none.
+    let number = unsafe { pg_sys::get_attnum(relid, name.as_ptr()) };
+    (number > 0).then_some(number)
+}
+
 /// Type of a relation's attribute; invalid where there is none.
 pub fn attribute_type(relid: pg_sys::Oid, number: i16) -> pg_sys::Oid {
     // SAFETY: a syscache look-up; InvalidOid where there is none.

@@ -62,7 +62,6 @@ pub fn read(
     relid: pg_sys::Oid,
     expressions: &[String],
     types: &[pg_sys::Oid],
-    predicate: Option<&str>,
     percent: f64,
 ) -> Result<TableSample> {
     let table = lookup::qualified_name(relid).unwrap_or_default();
@@ -72,8 +71,7 @@ pub fn read(
     } else {
         String::new()
     };
-    let condition = predicate.map(|p| format!(" WHERE {p}")).unwrap_or_default();
-    let query = format!("SELECT t.ctid{list} FROM ONLY {table} AS t{sampled}{condition}");
+    let query = format!("SELECT t.ctid{list} FROM ONLY {table} AS t{sampled}");
     let storage: Vec<(i16, bool)> = types
         .iter()
         .map(|type_oid| {
@@ -104,6 +102,11 @@ pub fn read(
         })
     })?;
     Ok(sample)
+}
+
+/// Whether the sampled value of a condition is true.
+pub fn is_true(value: &SampledValue) -> bool {
+    !value.null && value.hash == hash(&1_usize.to_ne_bytes())
 }
 
 /// # Safety
