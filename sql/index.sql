@@ -38,6 +38,7 @@ CREATE TABLE architect.statement_snapshot (
 CREATE TABLE architect.advice_log (
     advice_id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     advised_at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    -- The role it was made as, whose privileges and search_path it saw; and who was logged in.
     advised_to          text NOT NULL,
     advised_by          text NOT NULL,
     action              text NOT NULL CHECK (action IN ('CREATE', 'DROP')),

@@ -1,13 +1,15 @@
 //! Advice in words: names, statements, reasons, how sure it is; and the log it is kept in.
 
 use crate::error::Result;
-use crate::index::advisor::{Creation, Outcome};
+use crate::index::advisor::Outcome;
 use crate::index::drops::Removal;
 use crate::index::price::Upkeep;
 use crate::index::report::usage::in_days;
+use crate::index::statement::NewIndex;
 use crate::index::workload::Workload;
 use crate::pg::{lookup, security, session, spi};
 use pgrx::pg_sys;
+use pgrx::spi::quote_literal;
 
 pub struct Advice {
     pub action: &'static str,
@@ -31,7 +33,7 @@ pub struct Advice {
 }
 
 /// What saves less than this part of the workload is not worth a DBA's time.
-const WORTH_SAYING: f64 = 0.002;
+const WORTH_SAYING: f64 = 0.0005;
 
 pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<Advice> {
     let mut taken = Vec::new();
@@ -43,12 +45,17 @@ pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<A
         }
         let spec = &creation.spec;
         let relid = spec.relid;
-        let name = name(creation, &mut taken);
         let partitioned = lookup::is_partitioned(relid);
-        let qualified = lookup::qualify(&lookup::relation_schema(relid).unwrap_or_default(), &name);
+        let schema = lookup::relation_schema(relid).unwrap_or_default();
+        let table = lookup::relation_name(relid).unwrap_or_default();
+        let name = NewIndex::named(&schema, &table, &spec.key_names(), relid, &mut taken).name;
+        let qualified = lookup::qualify(&schema, &name);
         let mut caveats = common_caveats(outcome, workload, coverage);
         if partitioned {
-            caveats.push("on a partitioned table it cannot be built concurrently: ON ONLY the table first, then concurrently on each partition and ATTACH, keeps writers going".to_owned());
+            caveats.push("of a partitioned table: built on each partition concurrently, by a background worker, and attached".to_owned());
+        }
+        if spec.packed {
+            caveats.push("its pages are packed full, because nothing has written to the table since it was analysed: leave WITH (fillfactor) out if that will change".to_owned());
         }
         if creation.some_values {
             caveats.push("holds for some values of the parameters more than for others".to_owned());
@@ -65,7 +72,17 @@ pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<A
             table: lookup::qualified_name(relid).unwrap_or_default(),
             columns: spec.columns(),
             method: spec.method.clone(),
-            statement: format!("{};", spec.statement(Some(&name), !partitioned)),
+            statement: if partitioned {
+                // CREATE INDEX CONCURRENTLY does not take one.
+                format!(
+                    "CALL architect.create_partitioned_index({}, {}, {});",
+                    quote_literal(lookup::qualify(&schema, &table)),
+                    quote_literal(spec.definition()),
+                    quote_literal(&name)
+                )
+            } else {
+                format!("{};", spec.statement(Some(&name), true))
+            },
             undo: format!("DROP INDEX {}{qualified};", if partitioned { "" } else { "CONCURRENTLY " }),
             index_name: name,
             bytes: creation.bytes,
@@ -188,30 +205,6 @@ fn common_caveats(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<
         caveats.push("the time limit ended the search".to_owned());
     }
     caveats
-}
-
-/// As PostgreSQL would name it, but as no index there is or that was named before.
-fn name(creation: &Creation, taken: &mut Vec<String>) -> String {
-    use crate::pg::query_shape::Key;
-    let relid = creation.spec.relid;
-    let columns: Vec<String> = creation
-        .spec
-        .keys
-        .iter()
-        .map(|key| match key.key {
-            Key::Column(column) => lookup::attribute_name(relid, column).unwrap_or_default(),
-            Key::Expression(_) => "expr".to_owned(),
-        })
-        .collect();
-    let table = lookup::relation_name(relid).unwrap_or_default();
-    let schema = lookup::schema_of(relid);
-    let name = (0..)
-        .map(|n| if n == 0 { "idx".to_owned() } else { format!("idx{n}") })
-        .map(|label| lookup::free_name(&table, &columns.join("_"), &label, schema))
-        .find(|name| !taken.contains(name))
-        .unwrap_or_default();
-    taken.push(name.clone());
-    name
 }
 
 /// Notes the advice, for review_advice(); the same advice once a day. A standby and a read-only transaction

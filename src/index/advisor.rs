@@ -1,9 +1,11 @@
 //! From a workload to a ranked list of indexes to create and to drop.
 
 use crate::error::{Error, Result};
-use crate::index::candidate::{Candidates, Spec};
+use crate::index::candidate::{Candidates, Spec, SpecKey};
+use crate::index::plans::{Answer, Plans, Set};
+use crate::index::portfolio::Price;
 use crate::index::price::{self, Upkeep};
-use crate::index::search::{Answer, Planner, Price, Search, Set, Weighted};
+use crate::index::search::{self, Planner, Search};
 use crate::index::sizer::Sizer;
 use crate::index::values::Distributions;
 use crate::index::whatif;
@@ -59,7 +61,18 @@ struct Candidate {
     spec: Spec,
     index: Rc<HypotheticalIndex>,
     upkeep: Upkeep,
+    /// In whose name it was made.
+    author: Option<pg_sys::Oid>,
+    /// By a plan of the statement it was made for.
+    used: bool,
 }
+
+/// A table of so many pages that a tenth of an index is worth a word: ten megabytes.
+const PACKED_PAGES: f64 = 1280.0;
+
+/// Plans made of a question with its own candidates, and with those of all statements.
+const PLANS_OF_OWN: usize = 12;
+const PLANS_OF_ALL: usize = 8;
 
 pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
     let mut distributions = Distributions::default();
@@ -76,23 +89,30 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
     let weights: Vec<f64> =
         statements.iter().map(|s| workload.ms_per_day(s) / s.cost.max(f64::MIN_POSITIVE)).collect();
     let writes = WriteRates::read(&statements, workload)?;
+    let questions = questions(&statements);
     let mut plans = 0;
-    let candidates = survivors(request, &statements, &weights, &writes, &mut plans)?;
+    let Survey { candidates, prices, mut known } =
+        survey(request, &statements, &weights, &questions, &writes, &mut plans)?;
     let mut expired = session::clock() > request.deadline;
-    let prices: Vec<Price> =
-        candidates.iter().map(|c| Price { bytes: whatif::bytes(&c.index), upkeep: c.upkeep.ms }).collect();
-    let weighted: Vec<Weighted> = statements
+    let (weights_of, relevant): (Vec<f64>, Vec<Set>) = questions
         .iter()
-        .zip(&weights)
-        .map(|(statement, weight)| Weighted { weight: *weight, relevant: relevant(statement, &candidates) })
-        .collect();
-    let mut oracle = Oracle { statements: &statements, candidates: &candidates, deadline: request.deadline };
-    let all: Vec<usize> = (0..candidates.len()).collect();
-    let mut search = Search::new(&mut oracle, &weighted, &prices, request.budget);
-    for (number, statement) in weighted.iter().enumerate() {
-        search.answer(number, &statement.relevant.iter().copied().collect())?;
+        .map(|question| {
+            let share = question.share * weights[question.statement];
+            (share, relevant(&statements[question.statement], &candidates))
+        })
+        .unzip();
+    let mut oracle = Oracle {
+        statements: &statements,
+        questions: &questions,
+        candidates: &candidates,
+        deadline: request.deadline,
+    };
+    for (question, relevant) in relevant.iter().enumerate() {
+        plans +=
+            search::explore(&mut oracle, &mut known[question], question, relevant, &prices, PLANS_OF_ALL)?;
     }
-    let order = search.run(&all)?;
+    let mut search = Search::new(&mut oracle, &weights_of, &prices, &relevant, known, request.budget);
+    let order = search.run()?;
     let mut creations = Vec::new();
     let mut chosen: Set = Vec::new();
     let total_before = search.total(&Vec::new())?;
@@ -101,15 +121,18 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
         let mut with = chosen.clone();
         with.push(index);
         with.sort_unstable();
-        let (mut helped, mut some_values) = (Vec::new(), false);
-        for (number, statement) in statements.iter().enumerate() {
-            let (was, now) = (search.answer(number, &chosen)?.cost, search.answer(number, &with)?.cost);
-            if now < was * 0.99 {
-                helped.push(statement.entry.query_id);
-                some_values |=
-                    statement.parameters.len() > 1 && statement.spread.1 > statement.spread.0 * 3.0;
-            }
+        let (mut was, mut now) = (vec![0.0; statements.len()], vec![0.0; statements.len()]);
+        for (number, question) in questions.iter().enumerate() {
+            was[question.statement] += question.share * search.answer(number, &chosen)?.cost;
+            now[question.statement] += question.share * search.answer(number, &with)?.cost;
         }
+        let helps = |number: &usize| now[*number] < was[*number] * 0.99;
+        let helped: Vec<usize> = (0..statements.len()).filter(helps).collect();
+        let some_values = helped.iter().any(|number| {
+            let statement = &statements[*number];
+            statement.parameters.len() > 1 && statement.spread.1 > statement.spread.0 * 3.0
+        });
+        let helped: Vec<i64> = helped.into_iter().map(|number| statements[number].entry.query_id).collect();
         let after = search.total(&with)?;
         let candidate = &candidates[index];
         // The search may end before it has weighed everything.
@@ -151,19 +174,50 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
     })
 }
 
-/// Candidates that the planner takes when it may choose from all of a kind: the others are not worth being
-/// weighed.
-fn survivors(
+/// A statement with one set of values for its parameters.
+struct Question {
+    statement: usize,
+    values: usize,
+    /// Its part in the statement's executions.
+    share: f64,
+}
+
+fn questions(statements: &[Analysed]) -> Vec<Question> {
+    let of = |(statement, analysed): (usize, &Analysed)| {
+        let share = 1.0 / analysed.parameters.len().max(1) as f64;
+        (0..analysed.parameters.len()).map(move |values| Question { statement, values, share })
+    };
+    statements.iter().enumerate().flat_map(of).collect()
+}
+
+/// What could be created, and what is known of the questions' plans with it.
+struct Survey {
+    candidates: Vec<Candidate>,
+    prices: Vec<Price>,
+    known: Vec<Plans>,
+}
+
+/// Candidates that the planner takes when it may choose from all of a statement's own: only those are worth
+/// being weighed for the others.
+fn survey(
     request: &Request,
     statements: &[Analysed],
     weights: &[f64],
+    questions: &[Question],
     writes: &WriteRates,
     plans: &mut usize,
-) -> Result<Vec<Candidate>> {
+) -> Result<Survey> {
     let mut sizer = Sizer::quick();
-    let mut known: HashMap<Spec, Option<usize>> = HashMap::new();
-    let mut candidates: Vec<Candidate> = Vec::new();
-    let mut wanted: BTreeSet<usize> = BTreeSet::new();
+    let mut columns: HashMap<pg_sys::Oid, BTreeSet<i16>> = HashMap::new();
+    for table in statements.iter().flat_map(|statement| &statement.shape.uses) {
+        columns.entry(table.relid).or_default().extend(&table.columns);
+    }
+    let mut pool = Pool { budget: request.budget, ..Pool::default() };
+    let mut known = vec![Plans::default(); questions.len()];
+    for (question, known) in questions.iter().zip(&mut known) {
+        let cost = statements[question.statement].costs[question.values];
+        known.add(&Vec::new(), &Answer { cost, used: Vec::new() });
+    }
     let mut by_worth: Vec<usize> = (0..statements.len()).collect();
     let worth = |s: &usize| weights[*s] * statements[*s].cost;
     by_worth.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
@@ -173,56 +227,94 @@ fn survivors(
         if session::clock() > request.deadline {
             break;
         }
-        let mut own = Candidates::new(request.max_columns);
+        let author = statement.statement.author();
+        sizer.serve(author);
+        let mut specs = Candidates::new(request.max_columns);
         for table in statement.shape.uses.iter().filter(|table| concerns(request, table.relid)) {
-            own.of_use(table)?;
+            if let Some(columns) = columns.remove(&table.relid) {
+                attempt(|| workload::patiently(|| whatif::prepare(table.relid, &columns, &mut sizer)))
+                    .or_else(|error| if error.is_cancel() { Err(error) } else { Ok(()) })?;
+            }
+            let packed = writes.is_quiet(table.relid) && sizer.table(table.relid).0 >= PACKED_PAGES;
+            specs.of_use(table, packed)?;
         }
-        sizer.serve(statement.statement.author());
-        let mut numbers = Vec::new();
-        for spec in own.specs {
-            if let Some(known) = known.get(&spec) {
-                numbers.extend(*known);
-                continue;
-            }
-            let made = attempt(|| workload::patiently(|| make(&spec, &mut sizer, writes)));
-            let place = match made {
-                Ok(candidate) if whatif::bytes(&candidate.index) <= request.budget => {
-                    candidates.push(candidate);
-                    Some(candidates.len() - 1)
-                }
-                Ok(_) => None,
-                Err(error) if error.is_cancel() => return Err(error),
-                // An access method or operator class that the type does not have.
-                Err(_) => None,
-            };
-            known.insert(spec, place);
-            numbers.extend(place);
+        let mut own: Set = Vec::new();
+        for spec in specs.specs {
+            own.extend(pool.add(&spec, &mut sizer, writes)?);
         }
-        // What a class of candidates offers shows only without those that beat it.
-        let narrow = |c: &Candidate| c.spec.included.is_empty() && c.spec.predicate.is_none();
-        let classes: [&dyn Fn(&Candidate) -> bool; 5] =
-            [&|_| true, &|c| c.spec.predicate.is_none(), &|c| c.spec.included.is_empty(), &narrow, &|c| {
-                narrow(c) && c.spec.keys.len() == 1
-            }];
-        let mut before: Option<Vec<usize>> = None;
-        for class in classes {
-            let offered: Vec<usize> = numbers.iter().copied().filter(|i| class(&candidates[*i])).collect();
-            if offered.is_empty() || before.as_ref() == Some(&offered) {
-                continue;
-            }
-            for answer in ask(statement, &offered, &candidates)? {
-                *plans += 1;
-                wanted.extend(answer.used);
-            }
-            before = Some(offered);
+        own.sort_unstable();
+        let mut oracle =
+            Oracle { statements, questions, candidates: &pool.candidates, deadline: request.deadline };
+        for (question, _) in questions.iter().enumerate().filter(|(_, q)| q.statement == number) {
+            *plans += search::explore(
+                &mut oracle,
+                &mut known[question],
+                question,
+                &own,
+                &pool.prices,
+                PLANS_OF_OWN,
+            )?;
         }
     }
-    let mut place = 0;
-    candidates.retain(|_| {
-        place += 1;
-        wanted.contains(&(place - 1))
-    });
-    Ok(candidates)
+    let mut used: BTreeSet<usize> =
+        known.iter().flat_map(|k| k.all().flat_map(|plan| plan.used.iter().copied())).collect();
+    // What is simple serves many, though it may be the best for none.
+    used.extend((0..pool.candidates.len()).filter(|number| pool.candidates[*number].spec.is_simple()));
+    for (place, one) in used.clone().into_iter().enumerate() {
+        for other in used.clone().into_iter().skip(place + 1) {
+            let (one, other) = (&pool.candidates[one], &pool.candidates[other]);
+            // An expression runs with the rights of who wrote it.
+            if one.author == other.author
+                && let Some(spec) = one.spec.merged(&other.spec)
+            {
+                sizer.serve(one.author);
+                used.extend(pool.add(&spec, &mut sizer, writes)?);
+            }
+        }
+    }
+    let Pool { mut candidates, prices, .. } = pool;
+    for (number, candidate) in candidates.iter_mut().enumerate() {
+        candidate.used = used.contains(&number);
+    }
+    Ok(Survey { candidates, prices, known })
+}
+
+/// Candidates by number, each once.
+#[derive(Default)]
+struct Pool {
+    candidates: Vec<Candidate>,
+    prices: Vec<Price>,
+    budget: f64,
+    numbers: HashMap<Spec, Option<usize>>,
+    /// By table and first key.
+    families: HashMap<(pg_sys::Oid, SpecKey), usize>,
+}
+
+impl Pool {
+    /// The candidate's number; none where it cannot be made, or is larger than the budget.
+    fn add(&mut self, spec: &Spec, sizer: &mut Sizer, writes: &WriteRates) -> Result<Option<usize>> {
+        if let Some(known) = self.numbers.get(spec) {
+            return Ok(*known);
+        }
+        let place = match attempt(|| workload::patiently(|| make(spec, sizer, writes))) {
+            Ok(candidate) if whatif::bytes(&candidate.index) <= self.budget => {
+                let next = self.families.len();
+                self.prices.push(Price {
+                    bytes: whatif::bytes(&candidate.index),
+                    upkeep: candidate.upkeep.ms,
+                    family: *self.families.entry((spec.relid, spec.keys[0].clone())).or_insert(next),
+                });
+                self.candidates.push(candidate);
+                Some(self.candidates.len() - 1)
+            }
+            Ok(_) => None,
+            Err(error) if error.is_cancel() => return Err(error),
+            // An access method or operator class that the type does not have.
+            Err(_) => None,
+        };
+        self.numbers.insert(spec.clone(), place);
+        Ok(place)
+    }
 }
 
 fn make(spec: &Spec, sizer: &mut Sizer, writes: &WriteRates) -> Result<Candidate> {
@@ -239,7 +331,7 @@ fn make(spec: &Spec, sizer: &mut Sizer, writes: &WriteRates) -> Result<Candidate
         cfg!(any(feature = "pg16", feature = "pg17", feature = "pg18")) && spec.method == "brin";
     let upkeep =
         price::upkeep(&spec.method, entry, share, &writes.of(spec.relid, &spec.watched()), summarizing);
-    Ok(Candidate { spec: spec.clone(), index, upkeep })
+    Ok(Candidate { spec: spec.clone(), index, upkeep, author: sizer.author(), used: false })
 }
 
 fn concerns(request: &Request, relid: pg_sys::Oid) -> bool {
@@ -251,7 +343,7 @@ fn concerns(request: &Request, relid: pg_sys::Oid) -> bool {
 }
 
 /// Candidates on a table of the statement whose first column it asks something of.
-fn relevant(statement: &Analysed, candidates: &[Candidate]) -> BTreeSet<usize> {
+fn relevant(statement: &Analysed, candidates: &[Candidate]) -> Set {
     let fits =
         |candidate: &Candidate| {
             statement.shape.uses.iter().any(|table| {
@@ -265,44 +357,28 @@ fn relevant(statement: &Analysed, candidates: &[Candidate]) -> BTreeSet<usize> {
                     })
             })
         };
-    (0..candidates.len()).filter(|index| fits(&candidates[*index])).collect()
-}
-
-/// Plans of a statement with some candidates, one for each set of values.
-fn ask(statement: &Analysed, set: &[usize], candidates: &[Candidate]) -> Result<Vec<Answer>> {
-    let configuration = Configuration {
-        created: set.iter().map(|index| Rc::clone(&candidates[*index].index)).collect(),
-        hidden: Vec::new(),
-    };
-    let mut answers = Vec::new();
-    for values in &statement.parameters {
-        let plan = statement.statement.plan(&configuration, values)?;
-        let mut used: Set = set
-            .iter()
-            .copied()
-            .filter(|index| {
-                candidates[*index].index.parts.iter().any(|part| plan.indexes.contains(&part.oid()))
-            })
-            .collect();
-        used.sort_unstable();
-        answers.push(Answer { cost: plan.total_cost, used });
-    }
-    Ok(answers)
+    (0..candidates.len()).filter(|index| candidates[*index].used && fits(&candidates[*index])).collect()
 }
 
 struct Oracle<'a> {
     statements: &'a [Analysed],
+    questions: &'a [Question],
     candidates: &'a [Candidate],
     deadline: i64,
 }
 
 impl Planner for Oracle<'_> {
-    fn plan(&mut self, statement: usize, set: &Set) -> Result<Answer> {
+    fn plan(&mut self, question: usize, set: &Set) -> Result<Answer> {
         check_for_interrupts()?;
-        let answers = ask(&self.statements[statement], set, self.candidates)?;
-        let cost = answers.iter().map(|answer| answer.cost).sum::<f64>() / answers.len().max(1) as f64;
-        let used: BTreeSet<usize> = answers.into_iter().flat_map(|answer| answer.used).collect();
-        Ok(Answer { cost, used: used.into_iter().collect() })
+        let question = &self.questions[question];
+        let statement = &self.statements[question.statement];
+        let created = set.iter().map(|index| Rc::clone(&self.candidates[*index].index)).collect();
+        let configuration = Configuration { created, hidden: Vec::new() };
+        let plan = statement.statement.plan(&configuration, &statement.parameters[question.values])?;
+        let uses = |index: &usize| {
+            self.candidates[*index].index.parts.iter().any(|part| plan.indexes.contains(&part.oid()))
+        };
+        Ok(Answer { cost: plan.total_cost, used: set.iter().copied().filter(uses).collect() })
     }
 
     fn expired(&mut self) -> bool {

@@ -6,8 +6,8 @@ use crate::pg::query_shape::{Clause, Key, Kind, OrderKey, Predicate, TableUse};
 use crate::pg::{lookup, spi};
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 /// Columns and expressions of one kind of condition that are combined with others: what is made of them grows with
 /// their square, and statements with hundreds of conditions are made by machines.
@@ -27,6 +27,8 @@ pub struct Spec {
     pub keys: Vec<SpecKey>,
     pub included: Vec<i16>,
     pub predicate: Option<String>,
+    /// With full pages: for a table that is not written.
+    pub packed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,21 +48,20 @@ impl SpecKey {
 
 impl Spec {
     fn btree(relid: pg_sys::Oid, keys: Vec<SpecKey>) -> Self {
-        Self { relid, method: "btree".to_owned(), keys, included: Vec::new(), predicate: None }
+        Self { relid, method: "btree".to_owned(), keys, included: Vec::new(), predicate: None, packed: false }
     }
 
     /// The statement that creates it, without a final semicolon.
     pub fn statement(&self, name: Option<&str>, concurrently: bool) -> String {
         let table = lookup::qualified_name(self.relid).unwrap_or_default();
-        let mut text = String::from("CREATE INDEX ");
-        if concurrently {
-            text.push_str("CONCURRENTLY ");
-        }
-        if let Some(name) = name {
-            text.push_str(&quote_identifier(name));
-            text.push(' ');
-        }
-        text.push_str(&format!("ON {table} "));
+        let how = if concurrently { "CONCURRENTLY " } else { "" };
+        let name = name.map(|name| format!("{} ", quote_identifier(name))).unwrap_or_default();
+        format!("CREATE INDEX {how}{name}ON {table} {}", self.definition())
+    }
+
+    /// What follows the table's name in it.
+    pub fn definition(&self) -> String {
+        let mut text = String::new();
         if self.method != "btree" {
             text.push_str(&format!("USING {} ", self.method));
         }
@@ -68,6 +69,9 @@ impl Spec {
         text.push_str(&format!("({})", keys.join(", ")));
         if !self.included.is_empty() {
             text.push_str(&format!(" INCLUDE ({})", self.names(&self.included).join(", ")));
+        }
+        if self.packed {
+            text.push_str(" WITH (fillfactor = 100)");
         }
         if let Some(predicate) = &self.predicate {
             text.push_str(&format!(" WHERE {predicate}"));
@@ -113,6 +117,45 @@ impl Spec {
         list
     }
 
+    /// On one column or expression, and nothing else.
+    pub fn is_simple(&self) -> bool {
+        self.keys.len() == 1 && self.included.is_empty() && self.predicate.is_none()
+    }
+
+    /// One index that does what two do: the longer keys, and the columns of both. None where the keys of one
+    /// do not begin with those of the other, or that is one of the two.
+    pub fn merged(&self, other: &Self) -> Option<Self> {
+        let (long, short) = if self.keys.len() >= other.keys.len() { (self, other) } else { (other, self) };
+        if (self.relid, &self.method, &self.predicate, self.packed)
+            != (other.relid, &other.method, &other.predicate, other.packed)
+            || self.method != "btree"
+            || !long.keys.starts_with(&short.keys)
+        {
+            return None;
+        }
+        let mut merged = Self { included: Vec::new(), ..long.clone() };
+        let stored = merged.watched();
+        merged.included = self
+            .included
+            .iter()
+            .chain(&other.included)
+            .copied()
+            .filter(|column| !stored.contains(column))
+            .collect::<BTreeSet<i16>>()
+            .into_iter()
+            .collect();
+        (merged.included.len() <= MOST_INCLUDED && merged != *self && merged != *other).then_some(merged)
+    }
+
+    /// Keys as they name the index, expressions as PostgreSQL calls them there.
+    pub fn key_names(&self) -> Vec<String> {
+        let name = |key: &SpecKey| match key.key {
+            Key::Column(column) => lookup::attribute_name(self.relid, column).unwrap_or_default(),
+            Key::Expression(_) => "expr".to_owned(),
+        };
+        self.keys.iter().map(name).collect()
+    }
+
     /// Columns whose change changes the index.
     pub fn watched(&self) -> Vec<i16> {
         let mut columns = self.included.clone();
@@ -131,6 +174,8 @@ pub struct Candidates {
     max_columns: usize,
     operators: HashMap<pg_sys::Oid, Vec<(String, String)>>,
     distributions: Distributions,
+    /// Of the table in hand: not written.
+    quiet: bool,
 }
 
 impl Candidates {
@@ -141,10 +186,12 @@ impl Candidates {
             max_columns,
             operators: HashMap::new(),
             distributions: Distributions::default(),
+            quiet: false,
         }
     }
 
-    fn add(&mut self, spec: Spec) {
+    fn add(&mut self, mut spec: Spec) {
+        spec.packed = self.quiet && spec.method == "btree";
         if spec.keys.is_empty() || self.known.contains_key(&spec) {
             return;
         }
@@ -152,8 +199,9 @@ impl Candidates {
         self.specs.push(spec);
     }
 
-    /// Adds what could help one use of a table.
-    pub fn of_use(&mut self, table: &TableUse) -> Result<()> {
+    /// Adds what could help one use of a table, which is `quiet` where nothing writes to it.
+    pub fn of_use(&mut self, table: &TableUse, quiet: bool) -> Result<()> {
+        self.quiet = quiet;
         let equal = distinct(table.clauses.iter().filter(|c| c.kind == Kind::Equal && !c.join && c.certain));
         let several = distinct(table.clauses.iter().filter(|c| c.kind == Kind::In && c.certain));
         let joined = distinct(table.clauses.iter().filter(|c| c.kind == Kind::Equal && c.join));
@@ -271,14 +319,16 @@ impl Candidates {
                 allowed.push(predicate.clone());
             }
         }
-        if allowed.len() > 1 {
-            let mut parts: Vec<String> = allowed.iter().map(|p| format!("({})", p.sql)).collect();
-            parts.sort();
-            allowed.push(Predicate {
-                sql: parts.join(" AND "),
-                columns: allowed.iter().flat_map(|p| p.columns.iter().copied()).collect(),
-                constants: Vec::new(),
-            });
+        // All of them, and all that no constant is in.
+        let lasting: Vec<Predicate> = allowed.iter().filter(|p| p.constants.is_empty()).cloned().collect();
+        let all = allowed.clone();
+        for several in [lasting, all] {
+            if several.len() > 1 {
+                let joined = joined(&several);
+                if !allowed.contains(&joined) {
+                    allowed.push(joined);
+                }
+            }
         }
         allowed
     }
@@ -366,6 +416,16 @@ impl Candidates {
             }
         }
         Ok(())
+    }
+}
+
+fn joined(predicates: &[Predicate]) -> Predicate {
+    let mut parts: Vec<String> = predicates.iter().map(|p| format!("({})", p.sql)).collect();
+    parts.sort();
+    Predicate {
+        sql: parts.join(" AND "),
+        columns: predicates.iter().flat_map(|p| p.columns.iter().copied()).collect(),
+        constants: Vec::new(),
     }
 }
 

@@ -10,9 +10,11 @@
 //! | `candidate.rs` | indexes that could help a statement |
 //! | `drops.rs` | existing indexes that cost more than they serve |
 //! | `lint/` | pure rules: cover of foreign keys, redundancy, protection, categories of use |
+//! | `plans.rs` | pure: what the planner has said of one question, and what follows from it |
+//! | `portfolio.rs` | pure: the best set of indexes under a budget, by the plans that are known |
 //! | `price.rs` | pure: what writes pay for an index |
 //! | `report/` | the catalogue reports: usage, unused, redundant, foreign keys, invalid, bloat |
-//! | `search.rs` | pure: the best set of candidates under a budget |
+//! | `search.rs` | pure: which plans to ask for, until the best set is known |
 //! | `size.rs` | pure: pages and height of an index from what is known of its keys |
 //! | `sizer.rs` | what is known of them: samples of tables, kept for one call |
 //! | `slow/` | what slow statements really do |
@@ -30,6 +32,8 @@ mod advisor;
 mod candidate;
 mod drops;
 mod lint;
+mod plans;
+mod portfolio;
 mod price;
 mod report;
 mod search;

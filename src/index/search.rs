@@ -1,53 +1,42 @@
-//! The search for the set of indexes that is worth most: pure, over an oracle that says what each statement
+//! The search for the set of indexes that is worth most: pure, over an oracle that says what each question
 //! costs with a set.
 //!
-//! The oracle asks the planner as little as it can: a plan that used the indexes U out of the set S is the
-//! plan for every set between them, because the planner had all of S to choose from and chose U.
+//! The planner is dear, arithmetic is not. So the planner is first asked for a few good plans of each
+//! question, large indexes and small; the best set by those plans is found without it; then it says what
+//! the set really costs, which teaches new plans, and so on until it tells nothing new.
 #![forbid(unsafe_code)]
 
 use crate::error::Result;
-use std::collections::{BTreeSet, HashMap};
-
-/// Indexes by number, in order.
-pub type Set = Vec<usize>;
-
-/// One answer of the planner.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    pub cost: f64,
-    pub used: Set,
-}
+use crate::index::plans::{Answer, Plans, Set};
+use crate::index::portfolio::{Model, Price, SMALL};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Who plans.
 pub trait Planner {
-    /// The cost of a statement with these indexes, all of which it could use.
-    fn plan(&mut self, statement: usize, set: &Set) -> Result<Answer>;
+    /// The cost of a question with these indexes, all of which it could use.
+    fn plan(&mut self, question: usize, set: &Set) -> Result<Answer>;
     /// Time is up: answers as they are known will do.
     fn expired(&mut self) -> bool;
 }
 
-/// A statement's part in the workload, and the indexes that could matter to it.
-#[derive(Debug, Clone)]
-pub struct Weighted {
-    /// Milliseconds a day per unit of cost.
-    pub weight: f64,
-    pub relevant: BTreeSet<usize>,
-}
+/// Rounds of finding the best set and asking the planner what it costs.
+const ROUNDS: usize = 12;
 
-/// What an index costs to have.
-#[derive(Debug, Clone, Copy)]
-pub struct Price {
-    pub bytes: f64,
-    /// Milliseconds a day of writes it makes dearer.
-    pub upkeep: f64,
-}
+/// Worth is divided by size to this power where indexes are chosen one by one.
+const GREEDY: [f64; 2] = [1.0, 0.7];
+
+/// A part of a question's cost that is not worth a question to the planner.
+const TRIFLE: f64 = 1e-3;
 
 pub struct Search<'a, P: Planner> {
     planner: &'a mut P,
-    statements: &'a [Weighted],
+    /// Milliseconds a day per unit of cost, of each question.
+    weights: &'a [f64],
     prices: &'a [Price],
+    /// The indexes that could matter to each question.
+    relevant: &'a [Set],
     budget: f64,
-    known: Vec<Vec<(Set, Answer)>>,
+    known: Vec<Plans>,
     exact: HashMap<(usize, Set), Answer>,
     /// Plans made and answers found without one.
     pub plans: usize,
@@ -55,101 +44,102 @@ pub struct Search<'a, P: Planner> {
 }
 
 impl<'a, P: Planner> Search<'a, P> {
-    pub fn new(planner: &'a mut P, statements: &'a [Weighted], prices: &'a [Price], budget: f64) -> Self {
-        let known = statements.iter().map(|_| Vec::new()).collect();
-        Self { planner, statements, prices, budget, known, exact: HashMap::new(), plans: 0, reused: 0 }
+    pub fn new(
+        planner: &'a mut P,
+        weights: &'a [f64],
+        prices: &'a [Price],
+        relevant: &'a [Set],
+        known: Vec<Plans>,
+        budget: f64,
+    ) -> Self {
+        Self { planner, weights, prices, relevant, budget, known, exact: HashMap::new(), plans: 0, reused: 0 }
     }
 
-    /// What one statement costs with a set of indexes.
-    pub fn answer(&mut self, statement: usize, set: &Set) -> Result<Answer> {
-        let relevant = &self.statements[statement].relevant;
-        let set: Set = set.iter().copied().filter(|index| relevant.contains(index)).collect();
-        if let Some(answer) = self.exact.get(&(statement, set.clone())) {
+    /// What one question costs with a set of indexes.
+    pub fn answer(&mut self, question: usize, set: &Set) -> Result<Answer> {
+        let set = self.within(question, set);
+        if let Some(answer) = self.exact.get(&(question, set.clone())) {
             return Ok(answer.clone());
         }
-        let within = self.known[statement]
-            .iter()
-            .find(|(planned, answer)| includes(planned, &set) && includes(&set, &answer.used))
-            .map(|(_, answer)| answer.clone());
-        let answer = match within {
-            Some(answer) => {
-                self.reused += 1;
-                answer
-            }
-            None => {
-                self.plans += 1;
-                let answer = self.planner.plan(statement, &set)?;
-                self.known[statement].push((set.clone(), answer.clone()));
-                answer
-            }
-        };
-        self.exact.insert((statement, set), answer.clone());
-        Ok(answer)
+        if let Some(answer) = self.known[question].settled(&set) {
+            self.reused += 1;
+            let answer = answer.clone();
+            self.exact.insert((question, set), answer.clone());
+            return Ok(answer);
+        }
+        if self.planner.expired() {
+            // As far as is known. What a question costs without any index always is.
+            let there = |index: usize| set.binary_search(&index).is_ok();
+            let cheapest = self.known[question].cheapest(there);
+            return Ok(cheapest.cloned().unwrap_or(Answer { cost: f64::INFINITY, used: Vec::new() }));
+        }
+        self.ask(question, set)
     }
 
-    /// Milliseconds a day of all statements, and of the indexes' upkeep.
+    /// Milliseconds a day of all questions, and of the indexes' upkeep.
     pub fn total(&mut self, set: &Set) -> Result<f64> {
         let mut total: f64 = set.iter().map(|index| self.prices[*index].upkeep).sum();
-        for statement in 0..self.statements.len() {
-            total += self.statements[statement].weight * self.answer(statement, set)?.cost;
+        for question in 0..self.weights.len() {
+            total += self.weights[question] * self.answer(question, set)?.cost;
         }
         Ok(total)
     }
 
-    fn bytes(&self, set: &Set) -> f64 {
-        set.iter().map(|index| self.prices[*index].bytes).sum()
-    }
-
     /// The best set found, indexes in the order in which they are worth most.
-    pub fn run(&mut self, candidates: &[usize]) -> Result<Set> {
+    pub fn run(&mut self) -> Result<Set> {
         let mut best: Set = Vec::new();
-        let mut best_total = self.total(&best)?;
-        // Worth by byte fills the budget with small things, worth alone with one big: the middle often wins.
-        for exponent in [1.0, 0.7] {
-            let (found, cramped) = self.greedy(Vec::new(), candidates, None, exponent)?;
-            let found = if cramped { self.improve(found, candidates, exponent)? } else { found };
+        let mut least = self.total(&best)?;
+        let mut starts = vec![];
+        for exponent in GREEDY {
+            let (found, cramped) = self.greedy(exponent)?;
             let total = self.total(&found)?;
-            if total < best_total {
-                (best, best_total) = (found, total);
+            if total < least {
+                (best, least) = (found.clone(), total);
             }
-            // Where everything worth having has room there is nothing to weigh against each other.
+            starts.push(found);
             if !cramped || self.planner.expired() {
+                break;
+            }
+        }
+        for _ in 0..ROUNDS {
+            let planner = &mut *self.planner;
+            let model = Model::new(&self.known, self.weights, self.prices, self.budget);
+            let proposals = model.proposals(&starts, &mut || planner.expired());
+            let before = self.plans;
+            starts = vec![best.clone()];
+            for found in proposals {
+                let total = self.verified(&found)?;
+                if total < least {
+                    (best, least) = (found, total);
+                }
+            }
+            if self.planner.expired() || (self.plans == before && !self.look_around(&best, least)?) {
                 break;
             }
         }
         self.ranked(best)
     }
 
-    /// Adds to a set what is worth most for its size, while there is room; never `barred`. Says whether
-    /// something worth having had no room.
-    fn greedy(
-        &mut self,
-        mut chosen: Set,
-        candidates: &[usize],
-        barred: Option<usize>,
-        exponent: f64,
-    ) -> Result<(Set, bool)> {
+    /// Adds what is worth most for its size, while there is room. Says whether something worth having had none.
+    fn greedy(&mut self, exponent: f64) -> Result<(Set, bool)> {
+        let mut chosen: Set = Vec::new();
         // What a candidate was worth when last asked; worth rarely grows as others are chosen, so only
         // candidates that would win are asked again.
         let mut worth: Vec<(usize, f64, usize)> = Vec::new();
-        let base = self.costs(&chosen)?;
-        for candidate in candidates {
-            if chosen.contains(candidate) || barred == Some(*candidate) {
-                continue;
-            }
-            worth.push((*candidate, self.gain(&chosen, &base, *candidate)?, 0));
+        let all: BTreeSet<usize> = self.relevant.iter().flatten().copied().collect();
+        for candidate in all {
+            worth.push((candidate, self.gain(&chosen, candidate)?, 0));
             if self.planner.expired() {
                 break;
             }
         }
         let mut round = 0;
         loop {
-            let base = self.costs(&chosen)?;
-            let room = self.budget - self.bytes(&chosen);
+            let room = self.budget - chosen.iter().map(|index| self.prices[*index].bytes).sum::<f64>();
             let mut winner = None;
             loop {
                 let rate = |(index, gain, _): &(usize, f64, usize)| {
-                    gain / self.prices[*index].bytes.max(8192.0).powf(exponent)
+                    gain / self.prices[*index].bytes.max(SMALL).powf(exponent)
                 };
                 let top = worth
                     .iter()
@@ -162,7 +152,7 @@ impl<'a, P: Planner> Search<'a, P> {
                     winner = Some(place);
                     break;
                 }
-                worth[place].1 = self.gain(&chosen, &base, worth[place].0)?;
+                worth[place].1 = self.gain(&chosen, worth[place].0)?;
                 worth[place].2 = round;
             }
             let Some(place) = winner else {
@@ -174,61 +164,88 @@ impl<'a, P: Planner> Search<'a, P> {
         }
     }
 
-    /// Costs of the statements, in milliseconds a day.
-    fn costs(&mut self, set: &Set) -> Result<Vec<f64>> {
-        (0..self.statements.len())
-            .map(|s| Ok(self.statements[s].weight * self.answer(s, set)?.cost))
-            .collect()
-    }
-
-    /// What a candidate adds to a set.
-    fn gain(&mut self, set: &Set, base: &[f64], candidate: usize) -> Result<f64> {
+    /// What a candidate adds to a set. Not asked of the planner where it cannot matter.
+    fn gain(&mut self, set: &Set, candidate: usize) -> Result<f64> {
         let mut with = set.clone();
         insert(&mut with, candidate);
         let mut gain = -self.prices[candidate].upkeep;
-        for (statement, before) in base.iter().enumerate() {
-            if self.statements[statement].relevant.contains(&candidate) {
-                gain += before - self.statements[statement].weight * self.answer(statement, &with)?.cost;
+        for question in 0..self.weights.len() {
+            if self.relevant[question].binary_search(&candidate).is_err() {
+                continue;
+            }
+            let before = self.answer(question, set)?.cost;
+            let inside = self.within(question, &with);
+            if before - self.known[question].at_least(&inside) > before * TRIFLE {
+                gain += self.weights[question] * (before - self.answer(question, &with)?.cost);
             }
         }
         Ok(gain)
     }
 
-    /// Takes one index away and fills the room anew, as long as that helps.
-    fn improve(&mut self, mut set: Set, candidates: &[usize], exponent: f64) -> Result<Set> {
-        let mut total = self.total(&set)?;
-        loop {
-            let mut better: Option<(Set, f64)> = None;
-            for out in set.clone() {
-                if self.planner.expired() {
-                    return Ok(better.map_or(set, |(next, _)| next));
-                }
-                let without: Set = set.iter().copied().filter(|i| *i != out).collect();
-                let (next, _) = self.greedy(without, candidates, Some(out), exponent)?;
-                let cost = self.total(&next)?;
-                if cost < better.as_ref().map_or(total, |(_, least)| *least) * (1.0 - 1e-6) {
-                    better = Some((next, cost));
-                }
-            }
-            match better {
-                Some((next, cost)) => (set, total) = (next, cost),
-                None => return Ok(set),
-            }
-        }
+    fn within(&self, question: usize, set: &Set) -> Set {
+        let relevant = &self.relevant[question];
+        set.iter().copied().filter(|i| relevant.binary_search(i).is_ok()).collect()
     }
 
-    /// In the order in which each is worth most, given those before it; what is worth nothing is left out.
+    /// Asks about the set with one index more, where that could be worth it for all that is known. Says whether
+    /// it learned anything.
+    fn look_around(&mut self, set: &Set, total: f64) -> Result<bool> {
+        let before = self.plans;
+        let trifle = total * TRIFLE;
+        for question in 0..self.weights.len() {
+            let now = self.answer(question, set)?.cost;
+            for more in self.relevant[question].clone() {
+                if self.planner.expired() {
+                    return Ok(self.plans > before);
+                }
+                let mut with = self.within(question, set);
+                insert(&mut with, more);
+                let hope = now - self.known[question].at_least(&with);
+                if self.weights[question] * hope > trifle && !self.known[question].was_asked(&with) {
+                    self.ask(question, with)?;
+                }
+            }
+        }
+        Ok(self.plans > before)
+    }
+
+    /// What a set costs, asked of the planner whatever is known: it is not quite true that more indexes never
+    /// make a plan dearer, so an answer that follows from others may be too high.
+    fn verified(&mut self, set: &Set) -> Result<f64> {
+        let mut total: f64 = set.iter().map(|index| self.prices[*index].upkeep).sum();
+        for question in 0..self.weights.len() {
+            let within = self.within(question, set);
+            let cost = if self.planner.expired() || self.known[question].was_asked(&within) {
+                self.answer(question, set)?.cost
+            } else {
+                self.ask(question, within)?.cost
+            };
+            total += self.weights[question] * cost;
+        }
+        Ok(total)
+    }
+
+    fn ask(&mut self, question: usize, set: Set) -> Result<Answer> {
+        self.plans += 1;
+        let answer = self.planner.plan(question, &set)?;
+        self.known[question].add(&set, &answer);
+        self.exact.insert((question, set), answer.clone());
+        Ok(answer)
+    }
+
+    /// In the order in which each is worth most, given those before it.
     fn ranked(&mut self, set: Set) -> Result<Set> {
         let (mut left, mut order) = (set, Vec::new());
         while !left.is_empty() {
-            let mut sorted: Set = order.clone();
-            sorted.sort_unstable();
-            let base = self.costs(&sorted)?;
+            let mut chosen: Set = order.clone();
+            chosen.sort_unstable();
             let mut best: Option<(usize, f64)> = None;
             for index in left.clone() {
-                let gain = self.gain(&sorted, &base, index)?;
-                if best.is_none_or(|(_, most)| gain > most) {
-                    best = Some((index, gain));
+                let mut with = chosen.clone();
+                insert(&mut with, index);
+                let total = self.total(&with)?;
+                if best.is_none_or(|(_, least)| total < least) {
+                    best = Some((index, total));
                 }
             }
             let Some((index, _)) = best else { break };
@@ -239,22 +256,66 @@ impl<'a, P: Planner> Search<'a, P> {
     }
 }
 
+/// Good plans of one question. First with all its indexes, then each time with those smaller than the largest
+/// the plan used: the best plan of every size. Then, the cheapest plans first, without one that the plan used
+/// and those as large that begin like it: what comes next to each. Says how many plans that took, `most` at
+/// most.
+pub fn explore<P: Planner>(
+    planner: &mut P,
+    known: &mut Plans,
+    question: usize,
+    relevant: &Set,
+    prices: &[Price],
+    most: usize,
+) -> Result<usize> {
+    let mut made = 0;
+    let mut seen: HashSet<Set> = HashSet::new();
+    let mut open: Vec<(Set, Answer)> = Vec::new();
+    let mut ask = |set: Set, open: &mut Vec<(Set, Answer)>| -> Result<Option<Answer>> {
+        if !seen.insert(set.clone()) {
+            return Ok(None);
+        }
+        let answer = match known.settled(&set) {
+            Some(answer) => answer.clone(),
+            None if made == most || planner.expired() => return Ok(None),
+            None => {
+                made += 1;
+                let answer = planner.plan(question, &set)?;
+                known.add(&set, &answer);
+                answer
+            }
+        };
+        open.push((set, answer.clone()));
+        Ok(Some(answer))
+    };
+    let mut set = relevant.clone();
+    while let Some(answer) = ask(set.clone(), &mut open)? {
+        let largest = answer.used.iter().map(|i| prices[*i].bytes).fold(0.0, f64::max);
+        set.retain(|i| prices[*i].bytes < largest);
+    }
+    while let Some(place) = (0..open.len()).min_by(|a, b| open[*a].1.cost.total_cmp(&open[*b].1.cost)) {
+        let (set, answer) = open.swap_remove(place);
+        for used in &answer.used {
+            let of = prices[*used];
+            let beside = |i: &usize| prices[*i].family != of.family || prices[*i].bytes < of.bytes;
+            ask(set.iter().copied().filter(beside).collect(), &mut open)?;
+        }
+    }
+    Ok(made)
+}
+
 fn insert(set: &mut Set, index: usize) {
     if let Err(place) = set.binary_search(&index) {
         set.insert(place, index);
     }
 }
 
-/// Both in order.
-fn includes(set: &Set, part: &Set) -> bool {
-    part.iter().all(|index| set.binary_search(index).is_ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::plans::includes;
 
-    /// Each statement has the cheapest of the plans whose indexes are there.
+    /// Each question has the cheapest of the plans whose indexes are there.
     struct Fake {
         plans: Vec<Vec<(f64, Set)>>,
         asked: usize,
@@ -262,9 +323,9 @@ mod tests {
     }
 
     impl Planner for Fake {
-        fn plan(&mut self, statement: usize, set: &Set) -> Result<Answer> {
+        fn plan(&mut self, question: usize, set: &Set) -> Result<Answer> {
             self.asked += 1;
-            let best = self.plans[statement]
+            let best = self.plans[question]
                 .iter()
                 .filter(|(_, used)| includes(set, used))
                 .min_by(|a, b| a.0.total_cmp(&b.0))
@@ -283,16 +344,25 @@ mod tests {
             asked: 0,
             patience,
         };
-        let statements: Vec<Weighted> = plans
+        let weights = vec![1.0; plans.len()];
+        let prices: Vec<Price> = bytes.iter().map(|b| Price { bytes: *b, upkeep: 1.0, family: 0 }).collect();
+        let relevant: Vec<Set> = plans
             .iter()
-            .map(|p| Weighted {
-                weight: 1.0,
-                relevant: p.iter().flat_map(|(_, u)| u.iter().copied()).collect(),
+            .map(|p| {
+                let all: std::collections::BTreeSet<usize> =
+                    p.iter().flat_map(|(_, u)| u.iter().copied()).collect();
+                all.into_iter().collect()
             })
             .collect();
-        let prices: Vec<Price> = bytes.iter().map(|b| Price { bytes: *b, upkeep: 1.0 }).collect();
-        let candidates: Vec<usize> = (0..bytes.len()).collect();
-        let mut set = Search::new(&mut fake, &statements, &prices, budget).run(&candidates).unwrap();
+        let mut known = Vec::new();
+        for (question, relevant) in relevant.iter().enumerate() {
+            let mut plans = Plans::default();
+            let nothing = fake.plan(question, &Vec::new()).unwrap();
+            plans.add(&Vec::new(), &nothing);
+            explore(&mut fake, &mut plans, question, relevant, &prices, 10).unwrap();
+            known.push(plans);
+        }
+        let mut set = Search::new(&mut fake, &weights, &prices, &relevant, known, budget).run().unwrap();
         set.sort_unstable();
         (set, fake.asked)
     }
@@ -306,6 +376,29 @@ mod tests {
             usize::MAX,
         );
         assert_eq!(set, vec![2]);
+    }
+
+    #[test]
+    fn indexes_that_help_only_together_are_found() {
+        let (set, _) = solve(
+            &[&[(100.0, &[]), (10.0, &[0, 1])], &[(100.0, &[]), (60.0, &[2])]],
+            &[40e6, 40e6, 40e6],
+            90e6,
+            usize::MAX,
+        );
+        assert_eq!(set, vec![0, 1]);
+    }
+
+    #[test]
+    fn what_is_worth_most_by_byte_makes_room_for_what_is_worth_more() {
+        // By byte 0 wins, and leaves no room for 1, which is worth more than both others.
+        let (set, _) = solve(
+            &[&[(100.0, &[]), (70.0, &[0])], &[(100.0, &[]), (10.0, &[1])], &[(100.0, &[]), (95.0, &[2])]],
+            &[20e6, 90e6, 10e6],
+            100e6,
+            usize::MAX,
+        );
+        assert_eq!(set, vec![1, 2]);
     }
 
     #[test]

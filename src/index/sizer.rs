@@ -23,14 +23,37 @@ pub struct Sizer {
     blocks: f64,
     author: Option<pg_sys::Oid>,
     tables: HashMap<pg_sys::Oid, (f64, f64)>,
-    samples: HashMap<(pg_sys::Oid, Option<String>), Sample>,
+    /// By table and reader: row security shows each other rows.
+    samples: HashMap<(pg_sys::Oid, Option<pg_sys::Oid>), Sample>,
     expressions: HashMap<(pg_sys::Oid, String), Option<Rc<ExpressionStats>>>,
 }
 
+/// The rows read of a table; of each, values of expressions over its columns, conditions among them.
 #[derive(Default)]
 struct Sample {
     blocks: Vec<u32>,
     columns: HashMap<String, Vec<SampledValue>>,
+}
+
+impl Sample {
+    /// Which rows a condition holds for; all, without one.
+    fn holds(&self, predicate: Option<&String>) -> Vec<bool> {
+        match predicate.map(|sql| self.columns.get(sql)) {
+            None => vec![true; self.blocks.len()],
+            Some(None) => vec![false; self.blocks.len()],
+            Some(Some(values)) => {
+                (0..self.blocks.len()).map(|row| values.get(row).is_some_and(table_sample::is_true)).collect()
+            }
+        }
+    }
+
+    fn column(&self, sql: &str, rows: &[bool]) -> Vec<SampledValue> {
+        // Rows that came or went between two reads, or a column that could not be read.
+        let unknown = SampledValue { null: true, bytes: 0, hash: 0 };
+        let values = self.columns.get(sql).map_or(&[][..], Vec::as_slice);
+        let wanted = (0..rows.len()).filter(|row| rows[*row]);
+        wanted.map(|row| values.get(row).copied().unwrap_or(unknown)).collect()
+    }
 }
 
 impl Default for Sizer {
@@ -67,10 +90,10 @@ impl Sizer {
 
     /// As whom a table is read for an index: its owner, who sees all of it, where that runs nobody else's
     /// code and the caller has the owner's rights.
-    fn reader(&self, definition: &IndexDefinition) -> Option<pg_sys::Oid> {
+    fn reader(&self, relid: pg_sys::Oid, trusted: bool) -> Option<pg_sys::Oid> {
         self.author?;
-        let owner = Table::open(definition.relid, pg_sys::AccessShareLock as i32).map(|table| table.owner());
-        owner.filter(|owner| definition.trusted && security::has_rights_of(*owner)).or(self.author)
+        let owner = Table::open(relid, pg_sys::AccessShareLock as i32).map(|table| table.owner());
+        owner.filter(|owner| trusted && security::has_rights_of(*owner)).or(self.author)
     }
 
     /// The part of a table of so many pages that is read.
@@ -83,32 +106,64 @@ impl Sizer {
         *self.tables.entry(relid).or_insert_with(|| table_sample::estimated_size(relid).unwrap_or((0.0, 0.0)))
     }
 
+    /// Reads these columns of a table at once, where indexes on them will be asked about.
+    pub fn prepare(&mut self, relid: pg_sys::Oid, names: &[String]) -> Result<()> {
+        let columns: Vec<(String, pg_sys::Oid)> = names
+            .iter()
+            .filter_map(|name| {
+                let number = lookup::attribute_number(relid, name)?;
+                Some((pgrx::spi::quote_identifier(name), lookup::attribute_type(relid, number)))
+            })
+            .collect();
+        let reader = self.reader(relid, true);
+        self.sample(reader, relid, &columns).map(|_| ())
+    }
+
     pub fn size(&mut self, definition: &IndexDefinition) -> Result<IndexSize> {
         let (table_pages, table_rows) = self.table(definition.relid);
         let share = self.share(table_pages);
-        let reader = self.reader(definition);
-        let mut rows = table_rows;
-        if definition.predicate.is_some() {
-            let all = self.sample(reader, definition.relid, None, &[], share)?.blocks.len() as f64;
-            let some = self.sample(reader, definition.relid, definition.predicate.as_ref(), &[], share)?;
-            let some = some.blocks.len() as f64;
-            // A sample without such a row says that they are few, not that there is none.
-            rows = if all > 0.0 { table_rows * some.max(0.5) / all } else { 0.0 };
-        }
-        let columns: Vec<(String, pg_sys::Oid)> =
-            definition.columns.iter().map(|c| (spelled(definition.relid, c), c.type_oid)).collect();
-        let sample = self.sample(reader, definition.relid, definition.predicate.as_ref(), &columns, share)?;
-        let cells: Vec<(&[SampledValue], Layout)> = columns
+        let reader = self.reader(definition.relid, definition.trusted);
+        let columns: Vec<(String, pg_sys::Oid)> = definition
+            .columns
             .iter()
-            .map(|(sql, type_oid)| {
-                let (length, align) = table_sample::layout(*type_oid);
-                (
-                    sample.columns.get(sql).map_or(&[][..], Vec::as_slice),
-                    Layout { align, varying: length < 0 },
-                )
+            .map(|column| {
+                let sql = spelled(definition.relid, column);
+                // Rows that are not in the index may have values that the expression fails on.
+                let sql = match (&definition.predicate, &column.expression) {
+                    (Some(predicate), Some(_)) => format!("CASE WHEN {predicate} THEN {sql} END"),
+                    _ => sql,
+                };
+                (sql, column.type_oid)
             })
             .collect();
-        let keys = size::keys_of(&sample.blocks, &cells, definition.keys, share, rows);
+        let mut wanted = columns.clone();
+        wanted.extend(definition.predicate.iter().map(|sql| (sql.clone(), pg_sys::BOOLOID)));
+        let sample = self.sample(reader, definition.relid, &wanted)?;
+        let holds = sample.holds(definition.predicate.as_ref());
+        let blocks: Vec<u32> = sample
+            .blocks
+            .iter()
+            .zip(&holds)
+            .filter(|(_, wanted)| **wanted)
+            .map(|(block, _)| *block)
+            .collect();
+        let values: Vec<Vec<SampledValue>> =
+            columns.iter().map(|(sql, _)| sample.column(sql, &holds)).collect();
+        let mut rows = table_rows;
+        if definition.predicate.is_some() {
+            // A sample without such a row says that they are few, not that there is none.
+            let some = (blocks.len() as f64).max(0.5);
+            rows = if holds.is_empty() { 0.0 } else { table_rows * some / holds.len() as f64 };
+        }
+        let cells: Vec<(&[SampledValue], Layout)> = columns
+            .iter()
+            .zip(&values)
+            .map(|((_, type_oid), values)| {
+                let (length, align) = table_sample::layout(*type_oid);
+                (values.as_slice(), Layout { align, varying: length < 0 })
+            })
+            .collect();
+        let keys = size::keys_of(&blocks, &cells, definition.keys, share, rows);
         let size = by_method(definition, &keys, &cells, table_pages);
         Ok(IndexSize { pages: size.pages, tuples: rows, height: size.height })
     }
@@ -116,7 +171,7 @@ impl Sizer {
     /// For each column of the index what ANALYZE would find, where it is an expression; not for a partial
     /// index, whose rows tell nothing of the others.
     pub fn statistics(&mut self, definition: &IndexDefinition) -> Result<Vec<Option<Rc<ExpressionStats>>>> {
-        let reader = self.reader(definition);
+        let reader = self.reader(definition.relid, definition.trusted);
         let mut statistics = Vec::new();
         for column in &definition.columns[..definition.keys] {
             let known = match &column.expression {
@@ -142,10 +197,10 @@ impl Sizer {
         }
         let (pages, rows) = self.table(relid);
         let share = self.share(pages);
-        let sample = self.sample(reader, relid, None, &[(sql.to_owned(), column.type_oid)], share)?;
-        let values = sample.columns.get(sql).map_or(&[][..], Vec::as_slice);
+        let sample = self.sample(reader, relid, &[(sql.to_owned(), column.type_oid)])?;
+        let values = sample.column(sql, &sample.holds(None));
         let keys =
-            size::keys_of(&sample.blocks, &[(values, Layout { align: 1, varying: true })], 1, share, rows);
+            size::keys_of(&sample.blocks, &[(&values, Layout { align: 1, varying: true })], 1, share, rows);
         let of = Expression {
             relid,
             sql,
@@ -154,12 +209,12 @@ impl Sizer {
             distinct: keys.distinct,
             rows,
         };
-        let statistics =
-            match attempt(|| security::as_author(reader, || ExpressionStats::read(&of, share * 100.0))) {
-                Ok(statistics) => statistics.map(Rc::new),
-                Err(error) if error.is_cancel() => return Err(error),
-                Err(_) => None,
-            };
+        let read = || ExpressionStats::read(&of, share * 100.0);
+        let statistics = match attempt(|| security::as_author(reader, read)) {
+            Ok(statistics) => statistics.map(Rc::new),
+            Err(error) if error.is_cancel() => return Err(error),
+            Err(_) => None,
+        };
         self.expressions.insert((relid, sql.to_owned()), statistics.clone());
         Ok(statistics)
     }
@@ -169,38 +224,58 @@ impl Sizer {
         &mut self,
         reader: Option<pg_sys::Oid>,
         relid: pg_sys::Oid,
-        predicate: Option<&String>,
         columns: &[(String, pg_sys::Oid)],
-        share: f64,
     ) -> Result<&Sample> {
-        let key = (relid, predicate.cloned());
-        let (first, missing) = match self.samples.get(&key) {
-            None => (true, columns.to_vec()),
-            Some(known) => {
-                (false, columns.iter().filter(|(sql, _)| !known.columns.contains_key(sql)).cloned().collect())
-            }
-        };
-        if first || !missing.is_empty() {
-            let (sql, types): (Vec<String>, Vec<pg_sys::Oid>) = missing.into_iter().unzip();
-            let predicate = predicate.map(String::as_str);
-            let work = || table_sample::read(relid, &sql, &types, predicate, share * 100.0);
-            let read = attempt(|| security::as_author(reader, work));
-            let read = match read {
-                Ok(read) => read,
-                Err(error) if error.is_cancel() => return Err(error),
-                Err(_) => table_sample::TableSample::default(),
+        let known = self.samples.get(&(relid, reader));
+        let missing: Vec<(String, pg_sys::Oid)> = columns
+            .iter()
+            .filter(|(sql, _)| known.is_none_or(|sample| !sample.columns.contains_key(sql)))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            let (pages, _) = self.table(relid);
+            let percent = self.share(pages) * 100.0;
+            let read = match read(reader, relid, &missing, percent)? {
+                Some(read) => vec![(missing, read)],
+                // One of them cannot be had: the others may.
+                None => {
+                    let mut each = Vec::new();
+                    for column in missing {
+                        let column = vec![column];
+                        let read = read(reader, relid, &column, percent)?.unwrap_or_default();
+                        each.push((column, read));
+                    }
+                    each
+                }
             };
-            let sample = self.samples.entry(key.clone()).or_default();
-            if first {
-                sample.blocks = read.blocks;
-            }
-            // Rows that came or went in between: a shorter column would not fit.
-            for (sql, mut values) in sql.into_iter().zip(read.columns) {
-                values.resize(sample.blocks.len(), SampledValue { null: true, bytes: 0, hash: 0 });
-                sample.columns.insert(sql, values);
+            let sample = self.samples.entry((relid, reader)).or_default();
+            for (columns, read) in read {
+                if sample.blocks.is_empty() {
+                    sample.blocks = read.blocks;
+                }
+                let mut values = read.columns.into_iter();
+                for (sql, _) in columns {
+                    sample.columns.insert(sql, values.next().unwrap_or_default());
+                }
             }
         }
-        Ok(self.samples.entry(key).or_default())
+        Ok(self.samples.entry((relid, reader)).or_default())
+    }
+}
+
+/// None where an expression fails, or may not be read.
+fn read(
+    reader: Option<pg_sys::Oid>,
+    relid: pg_sys::Oid,
+    columns: &[(String, pg_sys::Oid)],
+    percent: f64,
+) -> Result<Option<table_sample::TableSample>> {
+    let (sql, types): (Vec<String>, Vec<pg_sys::Oid>) = columns.iter().cloned().unzip();
+    let read = || table_sample::read(relid, &sql, &types, percent);
+    match attempt(|| security::as_author(reader, read)) {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.is_cancel() => Err(error),
+        Err(_) => Ok(None),
     }
 }
 

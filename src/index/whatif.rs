@@ -8,6 +8,7 @@ use crate::pg::table::Table;
 use crate::pg::whatif::{HypotheticalIndex, Part};
 use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::rc::Rc;
 
@@ -31,6 +32,21 @@ pub fn hypothetical(statement: &str, name: Option<&str>, sizer: &mut Sizer) -> R
     let name =
         CString::new(name).map_err(|_| Error::invalid_parameter("an index name contains a zero byte"))?;
     Ok(Rc::new(HypotheticalIndex { name, parts }))
+}
+
+/// Reads what the sizes of indexes on these columns of a table will need.
+pub fn prepare(relid: pg_sys::Oid, columns: &BTreeSet<i16>, sizer: &mut Sizer) -> Result<()> {
+    let names: Vec<String> = columns
+        .iter()
+        .filter(|column| **column > 0)
+        .filter_map(|column| lookup::attribute_name(relid, *column))
+        .collect();
+    for relid in scanned(relid)? {
+        if Table::open(relid, pg_sys::AccessShareLock as i32).is_some() {
+            sizer.prepare(relid, &names)?;
+        }
+    }
+    Ok(())
 }
 
 /// As PostgreSQL would name it, with a word before that says what it is.

@@ -41,7 +41,8 @@ pub struct Analysed {
     pub shape: Shape,
     /// Values to plan with: one set where there are no parameters, else a spread.
     pub parameters: Vec<Parameters>,
-    /// Cost as things are, on average over the parameters, and at its least and most.
+    /// Cost as things are, with each of them; on average, and at its least and most.
+    pub costs: Vec<f64>,
     pub cost: f64,
     pub spread: (f64, f64),
 }
@@ -164,7 +165,7 @@ pub fn analyse(
         let cost = costs.iter().sum::<f64>() / costs.len().max(1) as f64;
         let spread =
             costs.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), c| (least.min(*c), most.max(*c)));
-        Ok(Analysed { entry: entry.clone(), statement, shape, parameters, cost, spread })
+        Ok(Analysed { entry: entry.clone(), statement, shape, parameters, costs, cost, spread })
     };
     match attempt(|| patiently(|| security::as_author(entry.author, in_its_name))) {
         Ok(analysed) => Ok(Ok(analysed)),

@@ -4,16 +4,22 @@ use crate::error::Result;
 use crate::index::price::Writes;
 use crate::index::workload::{Analysed, Workload};
 use crate::pg::query_shape::ChangeKind;
-use crate::pg::spi;
+use crate::pg::{session, spi};
 use pgrx::pg_sys;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 #[derive(Default)]
 pub struct WriteRates {
     tables: HashMap<pg_sys::Oid, Writes>,
     /// Rows a day updated by the statements seen, with the columns they set.
     updates: Vec<(pg_sys::Oid, Vec<i16>, f64)>,
+    /// Tables that nothing has written to since they were analysed, nor a statement seen.
+    quiet: HashSet<pg_sys::Oid>,
 }
+
+/// Rows that a table still holds came once. Without a statement that says how fast, they are taken to have
+/// come over this many days at least: what a table was loaded with is no day's work.
+const LOAD_DAYS: f64 = 30.0;
 
 impl WriteRates {
     pub fn read(statements: &[Analysed], workload: &Workload) -> Result<Self> {
@@ -26,30 +32,56 @@ impl WriteRates {
             &[],
         )
         .unwrap_or(1.0)
-        // What a young server was loaded with is no day's work: rates are told against times that were
-        // measured in as short a time, or not at all.
+        // Rates are told against times that were measured in as short a time, or not at all.
         .max(if workload.measured { 1.0 / 24.0 } else { 1.0 });
         // A partitioned table's writes are counted with its partitions.
         let rows = spi::read(
             "SELECT COALESCE(pg_catalog.pg_partition_root(s.relid::pg_catalog.regclass)::pg_catalog.oid, s.relid),
-                    pg_catalog.sum(s.n_tup_ins)::float8, pg_catalog.sum(s.n_tup_upd)::float8, pg_catalog.sum(s.n_tup_hot_upd)::float8
+                    pg_catalog.sum(s.n_tup_ins)::float8, pg_catalog.sum(s.n_tup_upd)::float8, pg_catalog.sum(s.n_tup_hot_upd)::float8,
+                    pg_catalog.sum(LEAST(s.n_tup_ins, s.n_live_tup))::float8,
+                    pg_catalog.bool_and(s.n_mod_since_analyze OPERATOR(pg_catalog.=) 0) AND pg_catalog.sum(s.n_live_tup) OPERATOR(pg_catalog.>) 0
                FROM pg_catalog.pg_stat_user_tables AS s GROUP BY 1",
             &[],
             |row| {
-                let rate = |i| row.get::<f64>(i).map(|v| v.unwrap_or_default() / days);
-                let writes = Writes { inserts: rate(2)?, updates: rate(3)?, hot_updates: rate(4)?, of_columns: 0.0 };
-                Ok((row.get::<pg_sys::Oid>(1)?, writes))
+                let count = |i| row.get::<f64>(i).map(|v| v.unwrap_or_default());
+                let kept = count(5)?;
+                let inserts = (count(2)? - kept) / days + kept / days.max(LOAD_DAYS);
+                let (updates, hot_updates) = (count(3)? / days, count(4)? / days);
+                let writes = Writes { inserts, updates, hot_updates, of_columns: 0.0 };
+                Ok((row.get::<pg_sys::Oid>(1)?, writes, row.get::<bool>(6)?.unwrap_or(false)))
             },
         )?;
-        rates.tables = rows.into_iter().filter_map(|(relid, writes)| Some((relid?, writes))).collect();
-        for statement in statements {
-            let Some(change) = &statement.shape.change else { continue };
-            if change.kind == ChangeKind::Update {
-                let rows = if workload.measured { statement.entry.rows } else { statement.entry.calls };
-                rates.updates.push((change.relid, change.columns.clone(), rows / workload.days));
+        // A standby does not count what is written.
+        let counted = !session::in_recovery();
+        for (relid, writes, quiet) in rows {
+            let Some(relid) = relid else { continue };
+            rates.tables.insert(relid, writes);
+            if quiet && counted {
+                rates.quiet.insert(relid);
             }
         }
+        let mut inserted: HashMap<pg_sys::Oid, f64> = HashMap::new();
+        for statement in statements {
+            let Some(change) = &statement.shape.change else { continue };
+            rates.quiet.remove(&change.relid);
+            let rows = if workload.measured { statement.entry.rows } else { statement.entry.calls };
+            match change.kind {
+                ChangeKind::Update => {
+                    rates.updates.push((change.relid, change.columns.clone(), rows / workload.days));
+                }
+                ChangeKind::Insert => *inserted.entry(change.relid).or_default() += rows / workload.days,
+                ChangeKind::Delete => {}
+            }
+        }
+        for (relid, rows) in inserted {
+            let writes = rates.tables.entry(relid).or_default();
+            writes.inserts = writes.inserts.max(rows);
+        }
         Ok(rates)
+    }
+
+    pub fn is_quiet(&self, relid: pg_sys::Oid) -> bool {
+        self.quiet.contains(&relid)
     }
 
     /// The writes of a table as an index that has `columns` would feel them.
