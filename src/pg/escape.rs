@@ -66,6 +66,20 @@ fn escape_by(bytes: &[u8], out: &mut Vec<u8>, escaped: impl Fn(u8) -> &'static [
     out.extend_from_slice(&bytes[copied..]);
 }
 
+/// How many bytes from the start need no escape.
+pub fn plain(bytes: &[u8]) -> usize {
+    let (chunks, rest) = bytes.as_chunks::<16>();
+    for (i, chunk) in chunks.iter().enumerate() {
+        let found = special(chunk);
+        if found != 0 {
+            return i * 16 + found.trailing_zeros() as usize;
+        }
+    }
+    let start = bytes.len() - rest.len();
+    let needs_escape = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    start + rest.iter().position(needs_escape).unwrap_or(rest.len())
+}
+
 /// A bit for each byte that needs an escape.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]

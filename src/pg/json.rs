@@ -1,7 +1,7 @@
 //! JSON text: pure rules for what a value looks like inside an image.
 #![forbid(unsafe_code)]
 
-use super::escape::escape;
+use super::escape::{escape, plain};
 use std::io::Write;
 
 /// Appends a JSON string. Bytes above 0x7f pass through: the text is in the server's encoding.
@@ -160,7 +160,11 @@ pub fn jsonb_weight(text: &[u8]) -> usize {
             b'"' => {
                 i += 1;
                 while i < text.len() && text[i] != b'"' {
-                    i += if text[i] == b'\\' { 2 } else { 1 };
+                    i += match text[i] {
+                        b'\\' => 2,
+                        byte if byte < 0x20 => 1,
+                        _ => plain(&text[i..]),
+                    };
                 }
             }
             b',' | b':' | b'[' | b'{' => weight += ELEMENT,
