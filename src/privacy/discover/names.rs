@@ -34,26 +34,26 @@ pub fn words(name: &str) -> Vec<String> {
 /// Words that say something by themselves or joined: `(category, weight, words)`.
 #[rustfmt::skip]
 const SAYINGS: &[(Category, f32, &[&str])] = &[
-    (Category::Email, 0.9, &["email", "mail", "emailaddress", "correo", "courriel", "epost", "mailadresse", "emailadresse"]),
-    (Category::Phone, 0.85, &["phone", "telephone", "telefon", "telefono", "telephon", "mobile", "cellphone", "cell", "handy", "fax", "tel", "gsm", "movil", "portable", "telefoonnummer", "phonenumber", "msisdn", "whatsapp", "rufnummer"]),
-    (Category::PersonName, 0.85, &["firstname", "lastname", "fullname", "surname", "forename", "givenname", "familyname", "middlename", "maidenname", "vorname", "nachname", "familienname", "prenom", "nombres", "apellido", "apellidos", "cognome", "sobrenome", "voornaam", "achternaam", "fname", "lname", "mname", "imie", "nazwisko", "patronymic", "nickname", "personname", "contactname", "cardholder", "cardholdername", "kundenname", "ansprechpartner"]),
-    (Category::Address, 0.8, &["address", "street", "streetaddress", "addr", "adresse", "anschrift", "strasse", "direccion", "domicilio", "calle", "rue", "indirizzo", "via", "endereco", "adres", "straat", "hausnummer", "addressline", "ulica", "housenumber"]),
-    (Category::PostalCode, 0.75, &["zip", "zipcode", "postcode", "postalcode", "postal", "plz", "postleitzahl", "cap", "cep"]),
-    (Category::City, 0.45, &["city", "town", "stadt", "ort", "ville", "ciudad", "citta", "cidade", "plaats", "wohnort", "municipality"]),
-    (Category::BirthDate, 0.95, &["birthdate", "dateofbirth", "dob", "born", "birthday", "birth", "geburtsdatum", "geboren", "naissance", "datenaissance", "nacimiento", "fechanacimiento", "nascita", "nascimento", "geboortedatum", "birthyear", "yob"]),
-    (Category::NationalId, 0.9, &["ssn", "socialsecurity", "socialsecuritynumber", "nationalid", "passport", "passportnumber", "dni", "nif", "nie", "cpf", "bsn", "nino", "personnummer", "pesel", "taxid", "steuernummer", "steuerid", "sozialversicherungsnummer", "svnummer", "codicefiscale", "nir", "curp", "rut", "aadhaar", "idcard", "driverlicense", "driverslicense", "drivinglicence", "licensenumber", "fuehrerschein", "ausweis", "tin", "sin", "personalid"]),
-    (Category::BankAccount, 0.9, &["iban", "bankaccount", "accountnumber", "kontonummer", "bban", "routingnumber", "sortcode", "bic", "cuenta", "kontoinhaber"]),
+    (Category::Email, 0.9, &["email", "mail", "emailaddress", "correo", "courriel", "epost", "mailadresse", "emailadresse", "emailadr", "mailadr", "mailadres", "emails", "correoelectronico", "eletronico", "courrier", "emailid", "loginemail", "em", "fromaddr", "toaddrs", "toaddr", "replyto", "ccaddrs", "bccaddrs", "eposta", "posta"]),
+    (Category::Phone, 0.85, &["phone", "telephone", "telefon", "telefono", "telephon", "mobile", "cellphone", "cell", "handy", "fax", "tel", "gsm", "movil", "portable", "telefoonnummer", "phonenumber", "msisdn", "whatsapp", "rufnummer", "ph", "mob", "mobil", "mobiltelefon", "homeph", "cellph", "workph", "telnr", "telno", "tlf", "tlfno", "telef", "teldom", "telport", "fon", "festnetz", "durchwahl", "faxnr", "callback", "callbacknumber", "callernumber", "phonee", "cel", "celular", "portatil", "cellulare", "komorka", "mobiel", "mobilnr"]),
+    (Category::PersonName, 0.85, &["firstname", "lastname", "fullname", "surname", "forename", "givenname", "familyname", "middlename", "maidenname", "vorname", "nachname", "familienname", "prenom", "nombres", "apellido", "apellidos", "cognome", "sobrenome", "voornaam", "achternaam", "fname", "lname", "mname", "imie", "nazwisko", "patronymic", "nickname", "personname", "contactname", "cardholder", "cardholdername", "kundenname", "ansprechpartner", "vname", "nname", "nom", "nomusage", "nomnaiss", "nomnaissance", "prenoms", "nombre", "nombrecompleto", "apellidopaterno", "apellidomaterno", "primerapellido", "segundoapellido", "displayname", "anzeigename", "realname", "legalname", "preferredname", "prefname", "fn", "ln", "ansprechp", "subscribername", "guarantorname", "emergname", "nomfamille", "notfallkontakt", "emergencycontact", "kontaktperson", "efternamn", "fornamn", "etternavn", "fornavn", "jmeno", "prijmeni", "geburtsname"]),
+    (Category::Address, 0.8, &["address", "street", "streetaddress", "addr", "adresse", "anschrift", "strasse", "direccion", "domicilio", "calle", "rue", "indirizzo", "via", "endereco", "adres", "straat", "hausnummer", "addressline", "ulica", "housenumber", "strhnr", "hnr", "str", "strnr", "lstr", "anschr", "adr", "adrligne", "adresseligne", "direcc", "addrline", "streetline", "domicile", "residence", "strassehnr", "lstrasse", "rstrasse", "domicil", "gatuadress", "ulice"]),
+    (Category::PostalCode, 0.75, &["zip", "zipcode", "postcode", "postalcode", "postal", "plz", "postleitzahl", "cap", "cep", "cp", "codpostal", "codepostal", "codigopostal", "postnr", "postnummer", "plznr", "kodpocztowy", "psc", "lplz"]),
+    (Category::City, 0.45, &["city", "town", "stadt", "ort", "ville", "ciudad", "citta", "cidade", "plaats", "wohnort", "municipality", "commune", "localite", "localidad", "poblacion", "municipio", "lort", "wohnsitz", "comune", "miasto", "gemeente", "stad", "mesto"]),
+    (Category::BirthDate, 0.95, &["birthdate", "dateofbirth", "dob", "born", "birthday", "birth", "geburtsdatum", "geboren", "naissance", "datenaissance", "nacimiento", "fechanacimiento", "nascita", "nascimento", "geboortedatum", "birthyear", "yob", "geb", "gebdat", "gebtag", "gebdatum", "gebort", "geburtsort", "geburtstag", "naiss", "dtnaiss", "lieunaiss", "lieunaissance", "nac", "fnac", "fecnac", "fechanac", "lugarnacimiento", "birthplace", "placeofbirth", "bday", "dobdate", "subscriberdob", "datanascita", "dataurodzenia", "fodelsedatum", "fodselsdato"]),
+    (Category::NationalId, 0.9, &["ssn", "socialsecurity", "socialsecuritynumber", "nationalid", "passport", "passportnumber", "dni", "nif", "nie", "cpf", "bsn", "nino", "personnummer", "pesel", "taxid", "steuernummer", "steuerid", "sozialversicherungsnummer", "svnummer", "codicefiscale", "nir", "curp", "rut", "aadhaar", "idcard", "driverlicense", "driverslicense", "drivinglicence", "licensenumber", "fuehrerschein", "ausweis", "tin", "sin", "personalid", "svnr", "sozversnr", "steueridnr", "idnr", "numsecu", "nss", "nirpp", "secu", "insee", "matriculess", "dniruc", "dnitutor", "nifnie", "cedula", "rfc", "cuit", "idnumber", "governmentid", "idno", "mrn", "medicalrecordnumber", "memberid", "subscriberid", "personnr", "fodselsnummer", "fiscalcode", "numerodni", "passportno", "passno", "immat", "kennzeichen", "licenseplate", "licenceplate", "plate", "vin"]),
+    (Category::BankAccount, 0.9, &["iban", "bankaccount", "accountnumber", "kontonummer", "bban", "routingnumber", "sortcode", "bic", "cuenta", "kontoinhaber", "rib", "ribiban", "kontonr", "ktonrkunde", "blz", "ktoinh", "banknr", "accountno", "acctno"]),
     (Category::PaymentCard, 0.9, &["creditcard", "cardnumber", "ccnumber", "creditcardnumber", "kreditkarte", "cvv", "cvc", "pan", "debitcard", "cardno", "tarjeta"]),
-    (Category::IpAddress, 0.9, &["ip", "ipaddress", "ipaddr", "remoteaddr", "clientip", "userip", "remoteip", "ipv"]),
-    (Category::DeviceId, 0.8, &["mac", "macaddress", "imei", "imsi", "deviceid", "udid", "idfa", "gaid", "fingerprint", "useragent", "devicetoken", "advertisingid"]),
-    (Category::Credential, 0.9, &["password", "passwd", "pwd", "passwort", "kennwort", "contrasena", "motdepasse", "passwordhash", "passwordsalt", "salt", "secret", "apikey", "accesstoken", "refreshtoken", "token", "pin", "securityanswer", "otp", "totp", "encryptedpassword", "passworddigest", "authtoken", "sessiontoken"]),
-    (Category::UserName, 0.8, &["username", "userlogin", "login", "loginname", "benutzername", "screenname", "usuario", "utilisateur", "userhandle"]),
+    (Category::IpAddress, 0.9, &["ip", "ipaddress", "ipaddr", "remoteaddr", "clientip", "userip", "remoteip", "ipv", "derniereip", "adresseip", "ipadresse", "lastip", "loginip"]),
+    (Category::DeviceId, 0.8, &["mac", "macaddress", "imei", "imsi", "deviceid", "udid", "idfa", "gaid", "fingerprint", "useragent", "devicetoken", "advertisingid", "ua", "anonid", "deviceuuid", "cookieid", "clientid", "visitorid", "browserfingerprint"]),
+    (Category::Credential, 0.9, &["password", "passwd", "pwd", "passwort", "kennwort", "contrasena", "motdepasse", "passwordhash", "passwordsalt", "salt", "secret", "apikey", "accesstoken", "refreshtoken", "token", "pin", "securityanswer", "otp", "totp", "encryptedpassword", "passworddigest", "authtoken", "sessiontoken", "pw", "pwhash", "pwdhash", "mdp", "mdphash", "motpasse", "clave", "contrasenia", "haslo", "keyhash", "apikeyhash", "tokenhash", "signingsecret", "mfasecret", "totpsecret", "recoverycodes", "invitetoken", "resettoken", "webhooksecret", "privatekey", "sshkey", "reponse", "respuesta", "secretanswer", "reponsesecrete"]),
+    (Category::UserName, 0.8, &["username", "userlogin", "login", "loginname", "benutzername", "screenname", "usuario", "utilisateur", "userhandle", "handle", "slackhandle", "nick", "kuerzel", "loginid", "useralias", "identifiant"]),
     (Category::Location, 0.7, &["latitude", "longitude", "lat", "lng", "lon", "geolocation", "gps", "coordinates"]),
-    (Category::Gender, 0.85, &["gender", "sex", "geschlecht", "sexe", "sexo", "sesso", "geslacht", "pronouns", "salutation", "anrede"]),
-    (Category::Sensitive, 0.85, &["religion", "ethnicity", "race", "health", "diagnosis", "disease", "disability", "medical", "bloodtype", "allergies", "allergy", "sexualorientation", "politicalparty", "unionmember", "konfession", "krankheit", "diagnose", "religious", "maritalstatus", "familienstand", "nationality", "citizenship", "criminal", "medication", "symptoms", "treatment", "prescription"]),
-    (Category::OnlineProfile, 0.7, &["avatar", "photo", "picture", "profilepicture", "linkedin", "twitter", "facebook", "instagram", "skype", "github", "photourl", "avatarurl", "selfie", "signature", "portrait", "profileurl"]),
-    (Category::Income, 0.8, &["salary", "income", "wage", "gehalt", "einkommen", "salaire", "sueldo", "creditscore", "networth", "payrate"]),
-    (Category::FreeText, 0.4, &["notes", "note", "comment", "comments", "remarks", "bemerkung", "bemerkungen", "kommentar", "biography", "bio", "aboutme", "message", "body", "observations", "feedback"]),
+    (Category::Gender, 0.85, &["gender", "sex", "geschlecht", "sexe", "sexo", "sesso", "geslacht", "pronouns", "salutation", "anrede", "civilite", "sexatbirth", "geschl", "anredetext", "honorific"]),
+    (Category::Sensitive, 0.85, &["religion", "ethnicity", "race", "health", "diagnosis", "disease", "disability", "medical", "bloodtype", "allergies", "allergy", "sexualorientation", "politicalparty", "unionmember", "konfession", "krankheit", "diagnose", "religious", "maritalstatus", "familienstand", "nationality", "citizenship", "criminal", "medication", "symptoms", "treatment", "prescription", "konf", "rel", "famstand", "situationfam", "etatcivil", "estadocivil", "krankenkasse", "gdb", "schwerbehinderung", "allergen", "allergens", "alergias", "alergia", "drug", "drugname", "rx", "dx", "dxtext", "dxcode", "complaint", "chiefcomplaint", "symptom", "reaction", "vaccine", "vaccination", "pregnancy", "smoker", "labresult", "bmi", "bloodgroup", "groupesanguin", "handicap", "syndicat", "ethnie", "ras", "illness", "maladie", "enfermedad", "malattia", "pathology", "icd"]),
+    (Category::OnlineProfile, 0.7, &["avatar", "photo", "picture", "profilepicture", "linkedin", "twitter", "facebook", "instagram", "skype", "github", "photourl", "avatarurl", "selfie", "signature", "portrait", "profileurl", "avatarlink", "headshot", "foto", "bild", "lebenslauf", "cv", "resume"]),
+    (Category::Income, 0.8, &["salary", "income", "wage", "gehalt", "einkommen", "salaire", "sueldo", "creditscore", "networth", "payrate", "brutto", "netto", "bruttogehalt", "lohn", "bruttolohn", "salaris", "stipendio", "paga", "renta", "payamount", "bonus"]),
+    (Category::FreeText, 0.4, &["notes", "note", "comment", "comments", "remarks", "bemerkung", "bemerkungen", "kommentar", "biography", "bio", "aboutme", "message", "body", "observations", "feedback", "bem", "bemerkungstext", "notiz", "notizen", "anmerkung", "hinweis", "commentaire", "commentaires", "remarque", "observaciones", "observacion", "comentario", "comentarios", "noteText", "notetext", "snippet", "bodyhtml", "bodytext", "description", "desc", "transcript", "signature", "memo", "freitext", "opmerking", "uwagi"]),
 ];
 
 /// Words after which a name is about something else: a flag, a count, a template, a time.
@@ -80,6 +80,15 @@ const STILL: &[&str] = &[
     "steuerid",
     "advertisingid",
     "udid",
+    "pwhash",
+    "pwdhash",
+    "mdphash",
+    "keyhash",
+    "tokenhash",
+    "memberid",
+    "subscriberid",
+    "anonid",
+    "dxcode",
 ];
 
 /// What a column's name says.
@@ -133,6 +142,9 @@ const PERSONS: &[&str] = &[
     "recipient", "sender", "buyer", "seller", "tenant", "resident", "citizen", "voter", "donor", "visitor", "profile", "participant",
     "kunde", "kunden", "mitarbeiter", "benutzer", "patienten", "personal", "ansprechpartner", "cliente", "usuario", "empleado",
     "utilisateur", "salarie", "klant", "gebruiker", "utente", "dipendente", "borrower", "billing", "shipping", "invitee", "reviewer",
+    "signer", "requester", "assignee", "leiter", "sachbearbeiter", "praticien", "practitioner", "expert", "gutachter", "conducteur", "physician",
+    "nurse", "attorney", "technician", "responsable", "encargado", "tutor", "adherent", "assure", "alumno", "alumna", "eleve", "elev", "schueler",
+    "paciente", "socio", "abonne", "abonado", "membre", "mitglied", "versicherter", "pers", "kst", "provider", "rep", "caller", "organizer", "attendee",
     "signer", "beneficiary", "emergency", "child", "parent", "spouse", "holder", "manager", "agent", "players", "player", "artist",
 ];
 

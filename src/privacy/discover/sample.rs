@@ -36,6 +36,8 @@ pub struct Column {
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Plain(Holds),
+    /// Of texts: each element is a value.
+    Array,
     Json,
 }
 
@@ -123,7 +125,8 @@ fn kind(base: pg_sys::Oid, name: &str, category: &str) -> Kind {
         pg_sys::INT4OID | pg_sys::INT8OID | pg_sys::NUMERICOID | pg_sys::FLOAT8OID | pg_sys::FLOAT4OID => {
             Kind::Plain(Holds::Number)
         }
-        // Enumerations, arrays and other types show what they are by name alone; citext is text by category.
+        pg_sys::TEXTARRAYOID | pg_sys::VARCHARARRAYOID => Kind::Array,
+        // Enumerations and other types show what they are by name alone; citext is text by category.
         _ if category == "S" && name.ends_with("citext") => Kind::Plain(Holds::Text),
         _ => Kind::Plain(Holds::Other),
     }
@@ -152,7 +155,7 @@ impl Target {
             .iter()
             .enumerate()
             .filter(|(_, c)| match c.kind {
-                Kind::Json | Kind::Plain(Holds::Text) => true,
+                Kind::Json | Kind::Array | Kind::Plain(Holds::Text) => true,
                 Kind::Plain(Holds::Number) => super::names::column(&c.name).is_some(),
                 Kind::Plain(_) => false,
             })
@@ -209,6 +212,15 @@ impl Target {
                     json_path: Vec::new(),
                     evidence: Evidence { name: column.name.clone(), holds, values: values.to_vec() },
                 }),
+                Kind::Array => looked.push(Looked {
+                    column: i,
+                    json_path: Vec::new(),
+                    evidence: Evidence {
+                        name: column.name.clone(),
+                        holds: Holds::Text,
+                        values: values.iter().flat_map(|value| elements(value)).collect(),
+                    },
+                }),
                 Kind::Json => looked.extend(paths(values).into_iter().map(|(json_path, (holds, values))| {
                     // Elements of an array bear the array's name.
                     let name =
@@ -219,6 +231,16 @@ impl Target {
         }
         looked
     }
+}
+
+/// The elements of an array as PostgreSQL writes it; one with a comma within counts as two.
+fn elements(array: &str) -> Vec<String> {
+    let inner = array.trim_start_matches('{').trim_end_matches('}');
+    inner
+        .split(',')
+        .map(|element| element.trim_matches('"').to_owned())
+        .filter(|e| !e.is_empty() && e != "NULL")
+        .collect()
 }
 
 /// The texts and numbers in documents, by the path that leads to them; `[]` stands for an array's elements.

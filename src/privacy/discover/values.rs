@@ -22,6 +22,7 @@ pub fn category_of(value: &str) -> Option<Category> {
         _ if credential(text) => Some(Category::Credential),
         _ if short && phone(text) => Some(Category::Phone),
         _ if short && people::full_name(text) => Some(Category::PersonName),
+        _ if short && people::addressed(&text.split(' ').collect::<Vec<_>>()) => Some(Category::PersonName),
         _ if text.len() <= 250 && address(text) => Some(Category::Address),
         _ => None,
     }
@@ -225,7 +226,9 @@ pub fn mentions_person(text: &str) -> bool {
             people::given_name(pair[0])
                 && pair[1].chars().next().is_some_and(char::is_uppercase)
                 && people::family_name(pair[1])
+                || people::addressed(pair)
         })
+        || words.iter().any(|word| word.starts_with('+') && phone(word))
 }
 
 #[cfg(test)]

@@ -50,6 +50,8 @@ pub fn table(name: &str, columns: &[&Evidence]) -> Vec<Option<Finding>> {
                         | Category::PersonName
                         | Category::BirthDate
                         | Category::NationalId
+                        | Category::BankAccount
+                        | Category::IpAddress
                         | Category::Credential
                 )
         })
@@ -190,9 +192,43 @@ fn fits(category: Category, holds: Holds) -> bool {
     }
 }
 
+/// A column called after what somebody does, whose values are written like names: `manager`, `assignee`.
+fn by_role(column: &Evidence) -> Option<Finding> {
+    if column.holds != Holds::Text || column.values.len() < 5 || !names::is_about_person(&column.name) {
+        return None;
+    }
+    let shaped = column.values.iter().filter(|value| people::shaped_like_name(value)).count();
+    let share = shaped as f32 / column.values.len() as f32;
+    (share >= 0.8).then(|| Finding {
+        category: Category::PersonName,
+        confidence: 0.65,
+        evidence: vec!["somebody's part, and written like names".to_owned()],
+    })
+}
+
+/// Long texts beside data of persons are about them more often than not.
+fn texts_beside(column: &Evidence, neighbours: usize) -> Option<Finding> {
+    let long = column.values.iter().filter(|v| v.chars().count() > 60 && v.contains(' ')).count();
+    (column.holds == Holds::Text
+        && neighbours > 0
+        && column.values.len() >= 5
+        && long * 2 > column.values.len())
+    .then(|| Finding {
+        category: Category::FreeText,
+        confidence: 0.55,
+        evidence: vec!["texts, beside data of persons".to_owned()],
+    })
+}
+
 /// A name beside an e-mail address is a person's; a city in a table of products is not where one lives.
 fn with_neighbours(column: &Evidence, finding: &mut Option<Finding>, neighbours: usize, person: bool) {
     let near = neighbours > 0;
+    if finding.as_ref().is_none_or(|f| f.confidence < 0.5)
+        && let Some(better) = by_role(column).or_else(|| texts_beside(column, neighbours))
+    {
+        *finding = Some(better);
+        return;
+    }
     let plain = column.holds == Holds::Text && names::is_plain_name(&column.name);
     if plain
         && finding.as_ref().is_none_or(|f| f.confidence < 0.5)
@@ -201,6 +237,7 @@ fn with_neighbours(column: &Evidence, finding: &mut Option<Finding>, neighbours:
         let confidence = match (near, person || names::is_about_person(&column.name)) {
             (true, true) => 0.75,
             (false, true) => 0.6,
+            _ if neighbours > 1 => 0.55,
             _ => 0.45,
         };
         *finding = Some(Finding {

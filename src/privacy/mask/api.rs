@@ -4,7 +4,7 @@ use super::job::{self, Manner};
 use super::keys::ForeignKey;
 use super::plan::{self, Plan};
 use super::run::Masking;
-use super::{anonymity, logs, view};
+use super::{anonymity, logs, rewrite, view};
 use crate::error::{Error, Result};
 use crate::pg::procedure::Procedure;
 use crate::pg::{lookup, security, spi};
@@ -24,11 +24,13 @@ use std::time::Duration;
 /// between the table's rows. The rows as they were stay in dead tuples until VACUUM, and in backups.
 /// Arguments: table_name; columns to mask (null: every declared one); rules for this once, over the declared
 /// ones: {"column": "action"} or {"column": {"action", "params", "category"}}; dry_run, whether only to say what
-/// would be done; keep_logs, whether to mask although the audit log or the change feed keep the values as they were.
+/// would be done; keep_logs, whether to mask although the audit log or the change feed keep the values as they were;
+/// rewrite, whether to write the table anew: faster, no triggers fire and no old rows are left in its files, but nobody
+/// can use it meanwhile (where a view or the like is in the way it is masked by updates, and a NOTICE says so).
 /// Returns one row for each rule: table_name, column_name, action, status (planned, masked, refused) and
 /// detail; and one with the number of rows. If any rule is refused nothing is masked.
 /// Errors: 42501 not the owner; 55000 nothing is declared, or a log has the values; 22023 invalid rules; what constraints of the table
-/// refuse, without values. Lock: ROW EXCLUSIVE and row locks; ACCESS EXCLUSIVE where a foreign key within the
+/// refuse, without values. Lock: ROW EXCLUSIVE and row locks; ACCESS EXCLUSIVE with rewrite; ACCESS EXCLUSIVE where a foreign key within the
 /// table is masked on both sides. Privilege: ownership of the table.
 #[pg_extern]
 fn anonymize_table(
@@ -37,6 +39,7 @@ fn anonymize_table(
     rules: default!(Option<JsonB>, "NULL"),
     dry_run: default!(bool, "false"),
     keep_logs: default!(bool, "false"),
+    rewrite: default!(bool, "false"),
 ) -> std::result::Result<
     TableIterator<
         'static,
@@ -66,7 +69,7 @@ fn anonymize_table(
         }
         let plan = plan::make(wanted, false)?;
         let mask = !dry_run && !plan.refused();
-        let count = if mask { Some(mask_now(&plan, keep_logs)?) } else { None };
+        let count = if mask { Some(mask_now(&plan, keep_logs, rewrite)?) } else { None };
         Ok(report(&plan, count))
     })?;
     Ok(TableIterator::new(rows))
@@ -99,12 +102,19 @@ fn report(plan: &Plan, masked: Option<usize>) -> Vec<Row> {
     rows
 }
 
-fn mask_now(plan: &Plan, keep_logs: bool) -> Result<usize> {
+fn mask_now(plan: &Plan, keep_logs: bool, rewrite: bool) -> Result<usize> {
     storage::ensure()?;
     logs::check(plan, keep_logs)?;
     plan.foreign_keys.iter().try_for_each(ForeignKey::drop)?;
     let mut count = 0;
-    for (stored, checked) in plan.stored()? {
+    let mut left = Vec::new();
+    for (relid, checked) in &plan.masked {
+        match if rewrite { rewrite::table(*relid, checked)? } else { None } {
+            Some(rows) => count += rows as usize,
+            None => left.extend(super::table::stored(*relid)?.into_iter().map(|stored| (stored, checked))),
+        }
+    }
+    for (stored, checked) in left {
         if let Some(masking) = Masking::new(&stored, checked) {
             let blocks = masking.blocks()?;
             count += masking.mask(0, blocks, &[])?.0;
@@ -126,7 +136,8 @@ fn mask_now(plan: &Plan, keep_logs: bool) -> Result<usize> {
 /// behind the masking's back are masked only if they land where it has not been.
 /// Arguments: tables (null: all that are declared); batch_pages, pages of 8 kB in a transaction; pause between
 /// two transactions; dry_run, whether only to say, as NOTICEs, what would be done; keep_logs, whether to mask although the
-/// audit log or the change feed keep the values as they were.
+/// audit log or the change feed keep the values as they were; rewrite, whether to write tables anew, each in one transaction,
+/// as anonymize_table does.
 /// Errors: 25001 inside a transaction block or a function; 55000 a rule is refused, a log has the values, or another
 /// masking was begun;
 /// 55006 another masking is under way; 42501 not the owner of a table.
@@ -135,7 +146,7 @@ fn mask_now(plan: &Plan, keep_logs: bool) -> Result<usize> {
 #[pg_extern(sql = r#"
 CREATE PROCEDURE architect."mask_database"(
     "tables" regclass[] DEFAULT NULL, "batch_pages" integer DEFAULT 1000, "pause" interval DEFAULT '0',
-    "dry_run" boolean DEFAULT false, "keep_logs" boolean DEFAULT false
+    "dry_run" boolean DEFAULT false, "keep_logs" boolean DEFAULT false, "rewrite" boolean DEFAULT false
 ) LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';
 "#)]
 fn mask_database(fcinfo: pg_sys::FunctionCallInfo) -> std::result::Result<(), ErrorReport> {
@@ -151,6 +162,7 @@ fn mask_database(fcinfo: pg_sys::FunctionCallInfo) -> std::result::Result<(), Er
         .map(Duration::from_micros)
         .map_err(|_| Error::invalid_parameter("pause must not be negative"))?;
     let keep_logs = Procedure::argument::<bool>(fcinfo, 4).unwrap_or(false);
+    let rewrite = Procedure::argument::<bool>(fcinfo, 5).unwrap_or(false);
     if Procedure::argument::<bool>(fcinfo, 3).unwrap_or(false) {
         let plan = procedure.transaction(|| {
             security::with_safe_search_path(|| plan::make(plan::declared(tables.as_deref())?, false))
@@ -161,7 +173,8 @@ fn mask_database(fcinfo: pg_sys::FunctionCallInfo) -> std::result::Result<(), Er
         }
         return Ok(());
     }
-    let rows = job::run(&procedure, tables, &Manner { batch_pages: pages.into(), pause, keep_logs })?;
+    let rows =
+        job::run(&procedure, tables, &Manner { batch_pages: pages.into(), pause, keep_logs, rewrite })?;
     notice!("{rows} rows were masked");
     Ok(())
 }

@@ -11,16 +11,23 @@ pub struct Parameters {
     /// Number of the first of them; none for literals.
     first: Option<usize>,
     pub values: Vec<Option<String>>,
+    /// What comes before the name of a column.
+    prefix: &'static str,
 }
 
 impl Parameters {
     pub fn from(first: usize) -> Self {
-        Self { first: Some(first), values: Vec::new() }
+        Self { first: Some(first), values: Vec::new(), prefix: "t." }
     }
 
     /// For a view, which has no parameters.
     pub fn literals() -> Self {
-        Self { first: None, values: Vec::new() }
+        Self { first: None, values: Vec::new(), prefix: "t." }
+    }
+
+    /// For ALTER TABLE, which has none, and in which each partition goes by its own name.
+    pub fn unqualified() -> Self {
+        Self { first: None, values: Vec::new(), prefix: "" }
     }
 
     fn text(&mut self, value: Option<String>) -> String {
@@ -33,13 +40,13 @@ impl Parameters {
     }
 }
 
-/// Quoted name and new value of each column of a table called t; `token` is the place of the parameter that
+/// Quoted name and new value of each column; `token` is the place of the parameter that
 /// opens the pseudonyms, which the rules that have a format number in their order.
 pub fn values(checked: &[Checked], token: &str, parameters: &mut Parameters) -> Vec<(String, String)> {
     let mut columns: Vec<(&Checked, String)> = Vec::new();
     let mut number = 0;
     for rule in checked.iter().filter(|c| !matches!(c.rule.action, Action::Keep | Action::Shuffle)) {
-        let value = format!("t.{}", quote_identifier(&rule.column.name));
+        let value = format!("{}{}", parameters.prefix, quote_identifier(&rule.column.name));
         if rule.rule.json_path.is_empty() {
             let masked = masked(rule, kind(&rule.column), &value, number, token, parameters);
             columns.push((rule, if rule.aside { aside(rule, &masked) } else { masked }));

@@ -4,6 +4,8 @@
 use super::keys::ForeignKey;
 use super::logs;
 use super::plan::{self, Plan};
+use super::rewrite;
+use super::rules::Checked;
 use super::run::Masking;
 use super::table::Stored;
 use crate::error::{Error, Result};
@@ -24,6 +26,8 @@ pub struct Manner {
     pub pause: Duration,
     /// Mask tables although a log keeps their values.
     pub keep_logs: bool,
+    /// Write tables anew where that can be done.
+    pub rewrite: bool,
 }
 
 /// Where one stored table is.
@@ -39,6 +43,11 @@ struct Progress {
 /// Masks the tables (null: all that are declared), or goes on with what was begun.
 pub fn run(procedure: &Procedure, only: Option<Vec<pg_sys::Oid>>, manner: &Manner) -> Result<u64> {
     let (run, plan) = procedure.transaction(|| security::with_safe_search_path(|| begin(only, manner)))?;
+    if manner.rewrite {
+        for (relid, checked) in &plan.masked {
+            procedure.transaction(|| anew(run, *relid, checked))?;
+        }
+    }
     for (stored, checked) in procedure.transaction(|| plan.stored())? {
         let Some(masking) = Masking::new(&stored, checked) else { continue };
         table(procedure, run, &stored, &masking, manner)?;
@@ -141,6 +150,26 @@ fn lock() -> Result<()> {
 fn busy() -> Error {
     Error::new(PgSqlErrorCode::ERRCODE_OBJECT_IN_USE, "another masking is under way")
         .hint("Wait for it: architect.mask_progress() shows how far it is.")
+}
+
+/// Writes a table anew, unless it was begun by updates; where it cannot be it is left to them.
+fn anew(run: i64, relid: pg_sys::Oid, checked: &[Checked]) -> Result<()> {
+    lock()?;
+    let stored = super::table::stored(relid)?;
+    let mut begun = Vec::new();
+    for one in &stored {
+        let Some(masking) = Masking::new(one, checked) else { return Ok(()) };
+        begun.push(progress(run, one, &masking)?);
+    }
+    if begun.iter().any(|progress| progress.finished || progress.next > 0 || !progress.xids.is_empty()) {
+        return Ok(());
+    }
+    let Some(mut rows) = rewrite::table(relid, checked)? else { return Ok(()) };
+    for (one, mut progress) in stored.iter().zip(begun) {
+        (progress.next, progress.finished) = (progress.blocks, true);
+        keep(run, one, &progress, std::mem::take(&mut rows) as usize)?;
+    }
+    Ok(())
 }
 
 fn table(procedure: &Procedure, run: i64, stored: &Stored, masking: &Masking, manner: &Manner) -> Result<()> {

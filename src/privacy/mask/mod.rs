@@ -13,6 +13,7 @@
 //! | `expression.rs` | pure: the SQL expression of a rule |
 //! | `running.rs` | the pseudonyms of the masking that is under way, and the function SQL reaches them by |
 //! | `run.rs` | masking a table, in one transaction or in batches that commit |
+//! | `rewrite.rs` | masking by writing a table anew |
 //! | `job.rs` | how far a masking in batches is, kept so that it can be resumed |
 //! | `view.rs` | masked views |
 //! | `anonymity.rs` | k-anonymity and l-diversity |
@@ -26,6 +27,7 @@ mod keys;
 mod logs;
 mod plan;
 mod pseudonym;
+mod rewrite;
 mod rules;
 mod run;
 mod running;

@@ -93,17 +93,8 @@ impl<'a> Masking<'a> {
     /// Masks the rows in a range of blocks but for those written by the transactions named; returns how many
     /// there were, and the id that what was written bears.
     pub fn mask(&self, from: i64, to: i64, before: &[String]) -> Result<(usize, String)> {
-        let secret = storage::secret()?;
-        let pseudonyms = self
-            .checked
-            .iter()
-            .filter_map(|c| {
-                let longest = c.column.longest.filter(|_| c.rule.json_path.is_empty());
-                c.format.map(|format| Pseudonyms::new(&secret, &c.domain, format, longest))
-            })
-            .collect();
         let place = |block: i64| format!("({block},0)");
-        let rows = running::with(pseudonyms, |token| {
+        let rows = running::with(pseudonyms(self.checked)?, |token| {
             let mut values: Vec<DatumWithOid> =
                 vec![token.into(), place(from).into(), place(to).into(), before.to_vec().into()];
             values.extend(self.parameters.iter().map(|value| DatumWithOid::from(value.clone())));
@@ -159,8 +150,18 @@ impl<'a> Masking<'a> {
     }
 }
 
+/// The pseudonyms of the rules that have a format, in their order.
+pub fn pseudonyms(checked: &[Checked]) -> Result<Vec<Pseudonyms>> {
+    let secret = storage::secret()?;
+    let of_rule = |c: &Checked| {
+        let longest = c.column.longest.filter(|_| c.rule.json_path.is_empty());
+        c.format.map(|format| Pseudonyms::new(&secret, &c.domain, format, longest))
+    };
+    Ok(checked.iter().filter_map(of_rule).collect())
+}
+
 /// An error that tells what failed and none of the values it failed with.
-fn discreet(error: Error, target: &Stored) -> Error {
+pub fn discreet(error: Error, target: &Stored) -> Error {
     let table = lookup::qualify(&target.schema, &target.name);
     // Five characters of six bits; the class is in the first two.
     let class = error.code() as i32 & 0xfff;
