@@ -113,11 +113,13 @@ column a foreign key leads to, or params {"domain"}) and differ for different on
 between the table''s rows. The rows as they were stay in dead tuples until VACUUM, and in backups.
 Arguments: table_name; columns to mask (null: every declared one); rules for this once, over the declared
 ones: {"column": "action"} or {"column": {"action", "params", "category"}}; dry_run, whether only to say what
-would be done; keep_logs, whether to mask although the audit log or the change feed keep the values as they were.
+would be done; keep_logs, whether to mask although the audit log or the change feed keep the values as they were;
+rewrite, whether to write the table anew: faster, no triggers fire and no old rows are left in its files, but nobody
+can use it meanwhile (where a view or the like is in the way it is masked by updates, and a NOTICE says so).
 Returns one row for each rule: table_name, column_name, action, status (planned, masked, refused) and
 detail; and one with the number of rows. If any rule is refused nothing is masked.
 Errors: 42501 not the owner; 55000 nothing is declared, or a log has the values; 22023 invalid rules; what constraints of the table
-refuse, without values. Lock: ROW EXCLUSIVE and row locks; ACCESS EXCLUSIVE where a foreign key within the
+refuse, without values. Lock: ROW EXCLUSIVE and row locks; ACCESS EXCLUSIVE with rewrite; ACCESS EXCLUSIVE where a foreign key within the
 table is masked on both sides. Privilege: ownership of the table.';
 COMMENT ON ROUTINE architect.approve_request IS
 'Approves an erasure: the plan with this hash, for this request. Where four eyes are required another role must have
@@ -798,7 +800,8 @@ checked again last. mask_progress() shows how far it is. Nobody else should writ
 behind the masking''s back are masked only if they land where it has not been.
 Arguments: tables (null: all that are declared); batch_pages, pages of 8 kB in a transaction; pause between
 two transactions; dry_run, whether only to say, as NOTICEs, what would be done; keep_logs, whether to mask although the
-audit log or the change feed keep the values as they were.
+audit log or the change feed keep the values as they were; rewrite, whether to write tables anew, each in one transaction,
+as anonymize_table does.
 Errors: 25001 inside a transaction block or a function; 55000 a rule is refused, a log has the values, or another
 masking was begun;
 55006 another masking is under way; 42501 not the owner of a table.
