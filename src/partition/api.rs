@@ -31,7 +31,7 @@ struct Wanted {
 /// Arguments: parent, a table partitioned by range whose key's leading column is a date, timestamp,
 /// timestamptz or uuid (version 7); ahead and back, how many months after and before the current one;
 /// since and until, wall clock times in timezone, instead of back and ahead: every month that has a part
-/// in it (until itself excluded); timezone, in which months begin and end: by default the session's, or UTC
+/// in it (until itself excluded), also called "from" and "to", in double quotes; timezone, in which months begin and end: by default the session's, or UTC
 /// if the partitions there are fit that and not the session's; say it wherever sessions differ; privileges, whether new partitions get the parent's privileges (not
 /// needed to use them through the parent); dry_run, to see the SQL.
 /// Returns one row for each month: created; exists; exists_irregular, held by partitions with other
@@ -55,6 +55,8 @@ fn create_monthly_partitions(
     timezone: default!(Option<&str>, "NULL"),
     privileges: default!(bool, "false"),
     dry_run: default!(bool, "false"),
+    from: default!(Option<Timestamp>, "NULL"),
+    to: default!(Option<Timestamp>, "NULL"),
 ) -> Result<
     TableIterator<
         'static,
@@ -73,8 +75,8 @@ fn create_monthly_partitions(
         unit: None,
         ahead,
         back,
-        since: since.map(i64::from),
-        until: until.map(i64::from),
+        since: either(since, from, "since", "from")?,
+        until: either(until, to, "until", "to")?,
         from_value: None,
         to_value: None,
         timezone: timezone.map(str::to_owned),
@@ -89,7 +91,7 @@ fn create_monthly_partitions(
 /// Arguments: parent; every, an interval of months, of days or of hours, such as '1 day', '7 days' (from
 /// Monday), '3 months', '1 year', '6 hours', for keys that say when; or step, for integer keys; ahead and
 /// back, how many after and before the current one: where now lies, or the highest row of an integer key;
-/// since and until, wall clock times in timezone, or from_value and to_value, numbers, instead; key_unit,
+/// since and until (or "from" and "to"), wall clock times in timezone, or from_value and to_value, numbers, instead; key_unit,
 /// for integer keys that count seconds (epoch_s), milliseconds (epoch_ms) or microseconds (epoch_us) since
 /// 1970; timezone, privileges and dry_run as in create_monthly_partitions. Where the last partition is a
 /// whole period that begins elsewhere, on Sunday or on the 15th, it is gone on like that. Hours are real
@@ -111,6 +113,8 @@ fn create_partitions(
     key_unit: default!(Option<&str>, "NULL"),
     privileges: default!(bool, "false"),
     dry_run: default!(bool, "false"),
+    from: default!(Option<Timestamp>, "NULL"),
+    to: default!(Option<Timestamp>, "NULL"),
 ) -> Result<
     TableIterator<
         'static,
@@ -129,8 +133,8 @@ fn create_partitions(
         unit: key_unit.map(str::to_owned),
         ahead,
         back,
-        since: since.map(i64::from),
-        until: until.map(i64::from),
+        since: either(since, from, "since", "from")?,
+        until: either(until, to, "until", "to")?,
         from_value,
         to_value,
         timezone: timezone.map(str::to_owned),
@@ -138,6 +142,20 @@ fn create_partitions(
         dry_run,
     };
     Ok(TableIterator::new(made(parent, &wanted)?))
+}
+
+/// One argument under two names.
+fn either(
+    one: Option<Timestamp>,
+    other: Option<Timestamp>,
+    name: &str,
+    same: &str,
+) -> error::Result<Option<i64>> {
+    if one.is_some() && other.is_some() {
+        return Err(Error::invalid_parameter(format!("both {name} and \"{same}\" are given"))
+            .hint("They are the same argument; as a keyword \"from\" is written in quotes."));
+    }
+    Ok(one.or(other).map(i64::from))
 }
 
 type Made = (String, String, String, String, String);

@@ -74,8 +74,8 @@ fn maintenance(call: &Call, deadline: usize, lock_timeout: usize) -> error::Resu
 /// Retires a table's partitions that are past keeping, whether it is managed or not.
 ///
 /// Arguments: parent; keep, an interval, or keep_value for a key that is a number: partitions whose upper
-/// bound in the catalogue is that far back are retired; keep_action, archive_schema, archive_function as in
-/// manage_partitions; max_partitions, at most so many at once; dry_run, true by default, only tells; deadline;
+/// bound in the catalogue is that far back are retired; action, archive_schema, archive_function as keep_action
+/// and these in manage_partitions; max_partitions, at most so many at once; dry_run, true by default, only tells; deadline;
 /// lock_timeout; key_unit and timezone as in create_partitions, for tables that are not managed. Partitions
 /// on hold stay, as do the default one and the one that holds the present.
 /// Tells as NOTICEs what would be, or was, done; what was done is in partition_log() too.
@@ -85,7 +85,7 @@ fn maintenance(call: &Call, deadline: usize, lock_timeout: usize) -> error::Resu
 /// ownership of the parent.
 #[pg_extern(sql = r#"
 CREATE PROCEDURE architect."retain_partitions"(
-    "parent" regclass, "keep" interval DEFAULT NULL, "keep_action" text DEFAULT 'detach', "dry_run" bool DEFAULT true,
+    "parent" regclass, "keep" interval DEFAULT NULL, "action" text DEFAULT 'detach', "dry_run" bool DEFAULT true,
     "max_partitions" int DEFAULT 12, "keep_value" bigint DEFAULT NULL, "archive_schema" text DEFAULT NULL,
     "archive_function" text DEFAULT NULL, "deadline" interval DEFAULT '5 minutes', "lock_timeout" interval DEFAULT '200 ms',
     "key_unit" text DEFAULT NULL, "timezone" text DEFAULT NULL
@@ -101,7 +101,7 @@ fn retain(call: &Call) -> error::Result<()> {
     let (keep, keep_value) = (call.optional::<Interval>(1), call.optional::<i64>(5));
     let mut retention = Retention {
         keep: call.procedure.transaction(|| Keep::of(keep, keep_value))?,
-        fate: Fate::parse(&call.required::<String>(2, "keep_action")?, call.optional(6), call.optional(7))?,
+        fate: Fate::parse(&call.required::<String>(2, "action")?, call.optional(6), call.optional(7))?,
         most: call.required(4, "max_partitions")?,
     };
     if matches!(retention.keep, Keep::Forever) {

@@ -52,7 +52,7 @@ sql "CREATE TABLE w (at date NOT NULL) PARTITION BY RANGE (at);
 while_waiting() {
   in_background reader "BEGIN; LOCK TABLE ONLY w IN ACCESS SHARE MODE; SELECT pg_sleep(600)"
   wait_until "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'SELECT pg_sleep%'"
-  in_background retiring "CALL architect.retain_partitions('w', '1 month', keep_action => 'drop', dry_run => false, max_partitions => 1)"
+  in_background retiring "CALL architect.retain_partitions('w', '1 month', action => 'drop', dry_run => false, max_partitions => 1)"
   wait_until "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'db_architect worker' AND wait_event_type = 'Lock'"
   sql "$1" >/dev/null
   sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'SELECT pg_sleep%'" >/dev/null
@@ -76,7 +76,7 @@ sql_is "nor is the table that has its name now" "SELECT count(*) FROM w_2" 1
 sql "CREATE TABLE w_3 PARTITION OF w FOR VALUES FROM ('2019-01-01') TO ('2019-02-01')"
 in_background holding "BEGIN; SELECT architect.hold_partition('w_3', 'case 13'); SELECT pg_sleep(3); COMMIT"
 wait_until "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'SELECT pg_sleep%'"
-sql "CALL architect.retain_partitions('w', '1 month', keep_action => 'drop', dry_run => false, max_partitions => 1)" >/dev/null 2>&1 || true
+sql "CALL architect.retain_partitions('w', '1 month', action => 'drop', dry_run => false, max_partitions => 1)" >/dev/null 2>&1 || true
 finished holding >/dev/null
 sql_is "a hold not committed yet is waited for" "SELECT to_regclass('w_3') IS NOT NULL" t
 

@@ -7,8 +7,10 @@
 //! | `work.rs` | what can be asked for, and the command it is, rendered from the catalogue |
 //! | `queue.rs` | the table `architect.partition_job` |
 //! | `perform.rs` | for procedures: queue, start a worker, wait, within a deadline |
+//! | `cron.rs` | the same by pg_cron, where no worker is to be had |
 //! | `worker.rs` | what the worker does |
 
+mod cron;
 mod perform;
 mod queue;
 mod work;

@@ -1,5 +1,6 @@
 //! For procedures: queue a job, have a worker started, wait between transactions.
 
+use super::cron;
 use super::queue::{self, State};
 use super::work::Work;
 use crate::error::{Error, Result};
@@ -25,6 +26,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LONGEST_LOOK: Duration = Duration::from_millis(250);
 /// A worker that has not taken its job by then did not come up; another is started.
 const START_UP: Duration = Duration::from_secs(5);
+/// After so long without room for a worker pg_cron is asked.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a worker is given to stop once told to.
 const STOP: Duration = Duration::from_secs(10);
 
@@ -32,10 +35,13 @@ const STOP: Duration = Duration::from_secs(10);
 /// role may do it: it owns the table, and the worker acts as the owner. Past the deadline, and when the
 /// caller is cancelled, the worker is told to stop. Errors are those of the waiting itself.
 pub fn perform(procedure: &Procedure, work: &Work, deadline: Instant) -> Result<Outcome> {
-    let id = procedure.transaction(|| {
+    let (id, owner) = procedure.transaction(|| {
         let requested_by = security::role_name(security::current_role());
-        queue::enqueue(work, owner_of(work.table())?, &requested_by)
+        let owner = owner_of(work.table())?;
+        Ok((queue::enqueue(work, owner, &requested_by)?, owner))
     })?;
+    let mut refused: Option<Instant> = None;
+    let mut asked_cron = false;
     let mut started: Option<Instant> = None;
     let mut look = FIRST_LOOK;
     let mut told_to_stop: Option<Instant> = None;
@@ -76,12 +82,45 @@ pub fn perform(procedure: &Procedure, work: &Work, deadline: Instant) -> Result<
                     let title = format!("db_architect partition job {id}");
                     started =
                         worker::start("architect_partition_worker", &title, &id.to_string()).then_some(now);
+                    refused = if started.is_some() { None } else { refused.or(Some(now)) };
+                }
+                if !asked_cron && refused.is_some_and(|since| now > since + PATIENCE) {
+                    asked_cron = true;
+                    if let Some(job) = procedure.transaction(|| cron::submit(work, id, owner))? {
+                        match by_cron(procedure, work, deadline, id, &job)? {
+                            Some(outcome) => return Ok(outcome),
+                            None => continue,
+                        }
+                    }
                 }
                 procedure.sleep(look);
             }
         }
         look = (look * 3 / 2).min(LONGEST_LOOK);
     }
+}
+
+/// Waits for what pg_cron has been given; none where a worker has been quicker.
+fn by_cron(
+    procedure: &Procedure,
+    work: &Work,
+    deadline: Instant,
+    id: i64,
+    job: &cron::Job,
+) -> Result<Option<Outcome>> {
+    if !procedure.transaction(|| queue::hand_on(id, &job.command))? {
+        procedure.transaction(|| job.take_back())?;
+        return Ok(None);
+    }
+    let outcome = job.wait(procedure, work, deadline)?;
+    let nobody = no_worker();
+    let error = match &outcome {
+        Outcome::Done => None,
+        Outcome::Failed(error) | Outcome::Late(error) => Some(error),
+        Outcome::HandedOver(_) => Some(&nobody),
+    };
+    procedure.transaction(|| security::as_extension_owner(|| queue::finish(id, error)))?;
+    Ok(Some(outcome))
 }
 
 /// Tells the worker to stop if the wait for it is cancelled.
@@ -113,7 +152,7 @@ fn no_worker() -> Error {
         PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES,
         "no background worker could be started before the deadline",
     )
-    .hint("Raise max_worker_processes, or wait until others are done.")
+    .hint("Raise max_worker_processes, wait until others are done, or install pg_cron in this database.")
 }
 
 fn died() -> Error {
@@ -124,7 +163,7 @@ fn died() -> Error {
     .hint("The server's log says why. Calling the procedure again goes on from where it stopped.")
 }
 
-fn too_late(work: &Work) -> Error {
+pub fn too_late(work: &Work) -> Error {
     let waits = match work {
         Work::Detach { .. } | Work::FinalizeDetach { .. } => {
             "It waits for transactions that use the partitioned table."

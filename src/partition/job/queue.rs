@@ -96,8 +96,7 @@ pub fn note_command(id: i64, command: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn finish(id: i64, outcome: &Result<()>) -> Result<()> {
-    let error = outcome.as_ref().err();
+pub fn finish(id: i64, error: Option<&Error>) -> Result<()> {
     spi::run(
         "UPDATE architect.partition_job AS j
             SET state = $2, finished_at = pg_catalog.clock_timestamp(), sqlstate = $3, message = $4, detail = $5, hint = $6
@@ -125,6 +124,20 @@ pub fn withdraw(id: i64, why: &Error) -> Result<bool> {
             &[id.into(), why.sqlstate().into(), why.message().into()],
         )?;
         Ok(withdrawn.is_some())
+    })
+}
+
+/// Takes a job out of the queue for somebody else to run; false where a worker has taken it, just now.
+pub fn hand_on(id: i64, command: &str) -> Result<bool> {
+    security::as_extension_owner(|| {
+        let taken = spi::run_one::<i64>(
+            "UPDATE architect.partition_job AS j
+                SET state = 'running', started_at = pg_catalog.clock_timestamp(), command = $2
+              WHERE j.job_id OPERATOR(pg_catalog.=) $1 AND j.state OPERATOR(pg_catalog.=) 'queued'
+             RETURNING j.job_id",
+            &[id.into(), command.into()],
+        )?;
+        Ok(taken.is_some())
     })
 }
 

@@ -40,6 +40,24 @@ impl Work {
         }
     }
 
+    /// Whether the catalogue has what it is to come to.
+    pub fn is_done(&self) -> Result<bool> {
+        Ok(match self {
+            Self::Detach { child, .. } | Self::FinalizeDetach { child, .. } => spi::read_one_now::<bool>(
+                "SELECT true FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid OPERATOR(pg_catalog.=) $1",
+                &[(*child).into()],
+            )
+            .is_none(),
+            Self::CreateIndex { table, name, .. } => spi::read_one_now::<bool>(
+                "SELECT true FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid OPERATOR(pg_catalog.=) x.indexrelid
+                  WHERE x.indrelid OPERATOR(pg_catalog.=) $1 AND i.relname OPERATOR(pg_catalog.=) $2::pg_catalog.name AND x.indisvalid",
+                &[(*table).into(), name.as_str().into()],
+            )
+            .is_some(),
+            Self::DropIndex { index, .. } => lookup::qualified_name(*index).is_none(),
+        })
+    }
+
     /// The command. Names are looked up now; everything is qualified, so `search_path` does not matter.
     pub fn command(&self) -> Result<String> {
         match self {

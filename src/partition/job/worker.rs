@@ -53,6 +53,6 @@ fn run(id: i64) -> Result<()> {
         settle();
         outcome
     });
-    toplevel::transaction(|| queue::finish(id, &outcome))?;
+    toplevel::transaction(|| queue::finish(id, outcome.as_ref().err()))?;
     outcome
 }

@@ -55,8 +55,8 @@ fn create_partitioned_index(fcinfo: pg_sys::FunctionCallInfo) -> Result<(), Erro
 
 /// Makes a default partition that rows have gathered in a proper range partition, without moving a row.
 ///
-/// Arguments: parent, the partitioned table; every, the period whose boundaries are used, of time keys; step,
-/// of numbers; unit, what an integer key counts: epoch_s, epoch_ms, epoch_us; timezone; new_default, whether
+/// Arguments: parent, the partitioned table; every, the period whose boundaries are used, of time keys, step,
+/// of numbers, by default the policy's or the last partition's; unit, what an integer key counts: epoch_s, epoch_ms, epoch_us; timezone; new_default, whether
 /// to make a new, empty default partition; deadline; lock_timeout, how long one attempt at a lock may hold
 /// up others. A constraint that all rows lie in one range is checked beside readers and writers; then the
 /// partition is detached, renamed and attached for that range in one short transaction. Rows that come
@@ -67,7 +67,7 @@ fn create_partitioned_index(fcinfo: pg_sys::FunctionCallInfo) -> Result<(), Erro
 /// default partition while it is read. Privilege: ownership of the table.
 #[pg_extern(sql = r#"
 CREATE PROCEDURE architect."promote_default"(
-    "parent" regclass, "every" interval DEFAULT '1 month', "step" bigint DEFAULT NULL, "unit" text DEFAULT NULL,
+    "parent" regclass, "every" interval DEFAULT NULL, "step" bigint DEFAULT NULL, "unit" text DEFAULT NULL,
     "timezone" text DEFAULT NULL, "new_default" bool DEFAULT false, "deadline" interval DEFAULT '1 day',
     "lock_timeout" interval DEFAULT '200 ms'
 ) LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';
@@ -79,17 +79,20 @@ fn promote_default(fcinfo: pg_sys::FunctionCallInfo) -> Result<(), ErrorReport> 
 /// Moves the rows of a default partition into partitions made for them, a period in a transaction, so that
 /// nobody sees a row missing.
 ///
-/// Arguments: parent, every, step, unit, timezone as in promote_default(); batch, the most rows to move at
-/// once, as nobody reads or writes the table meanwhile; pause, between two periods; deadline; lock_timeout.
-/// For a few stray rows; where there are more, promote_default() and then split_partition().
-/// Errors: 25001 inside a transaction block or a function; 54000 more rows in a period than batch; 42P07 a
-/// partition's name is taken; 42501 not the owner.
+/// Arguments: parent; batch, the most rows to move at once, as nobody reads or writes the table meanwhile;
+/// pause, between two periods or batches; every, step, unit, timezone as in promote_default(); deadline;
+/// lock_timeout. Where a period has more rows than batch, the default partition is promoted as
+/// promote_default() does, a new one made, and what was promoted split as by split_partition(), with the same
+/// batch and pause: a call of split_partition() goes on with that if it is interrupted.
+/// Errors: 25001 inside a transaction block or a function; 54000 more rows in a period than batch, and others
+/// on the far side of other partitions; 42P07 a partition's name is taken; 42501 not the owner; those of
+/// split_partition().
 /// Lock: ACCESS EXCLUSIVE on table and default partition while the rows of one period are moved and what
 /// is left is read. Privilege: ownership of the table.
 #[pg_extern(sql = r#"
 CREATE PROCEDURE architect."drain_default"(
-    "parent" regclass, "every" interval DEFAULT '1 month', "step" bigint DEFAULT NULL, "unit" text DEFAULT NULL,
-    "timezone" text DEFAULT NULL, "batch" int DEFAULT 5000, "pause" interval DEFAULT '50 ms',
+    "parent" regclass, "batch" int DEFAULT 5000, "pause" interval DEFAULT '50 ms', "every" interval DEFAULT NULL,
+    "step" bigint DEFAULT NULL, "unit" text DEFAULT NULL, "timezone" text DEFAULT NULL,
     "deadline" interval DEFAULT '1 hour', "lock_timeout" interval DEFAULT '200 ms'
 ) LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';
 "#)]

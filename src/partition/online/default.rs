@@ -7,11 +7,13 @@ use crate::capture::exchange;
 use crate::error::{Error, Result};
 use crate::partition::bound::Edge;
 use crate::partition::name::{partition_name, suffix};
+use crate::partition::remake::{self, Terms};
 use crate::partition::table::{self, Parent, Partition};
 use crate::partition::template::Template;
 use crate::pg::{lookup, spi};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use std::time::Duration;
 
 /// Constraint that proves the range of the rows.
 const BOUND: &str = "architect_default_bound";
@@ -25,10 +27,11 @@ struct Default<'a> {
     ranges: Vec<(Edge, Edge)>,
 }
 
-/// Begins with arguments parent, every, step, unit, timezone.
+/// Begins with argument parent, and every, step, unit, timezone from position `wish` on.
 fn begin<'c>(
     call: &'c Call,
     action: &str,
+    wish: usize,
     deadline: usize,
     lock_timeout: usize,
 ) -> Result<Option<Default<'c>>> {
@@ -41,7 +44,15 @@ fn begin<'c>(
             Error::wrong_object_type(format!("cannot {action} {}", parent.qualified_name()))
                 .detail("Its partition key is an expression, or of several columns.")
         })?;
-        let scheme = Wish::from(call, 1).scheme(&relation, &column)?;
+        let scheme = match Wish::from(call, wish) {
+            Wish { every: None, step: None, unit: None, timezone: None } => Scheme::in_use(&parent, &column)?,
+            mut wish => {
+                if wish.every.is_none() && wish.step.is_none() {
+                    wish.every = Interval::new(1, 0, 0).ok();
+                }
+                wish.scheme(&relation, &column)?
+            }
+        };
         let mut partitions = table::partitions_of(&parent, scheme.kind)?;
         let at = partitions.iter().position(|partition| partition.oid == default);
         let partition = at
@@ -115,42 +126,52 @@ impl Default<'_> {
 }
 
 pub fn promote(call: &Call) -> Result<()> {
-    let Some(default) = begin(call, "promote the default partition of", 6, 7)? else {
+    let Some(default) = begin(call, "promote the default partition of", 1, 6, 7)? else {
         tell("there is no default partition");
         return Ok(());
     };
     let keep: bool = call.required(5, "new_default")?;
-    let (attempts, parent) = (&default.attempts, default.parent.qualified_name());
-    let name = default.partition.qualified_name();
-    let Some((low, high)) = attempts.look(|| default.range())? else {
-        tell(format!("{name} is empty: detach and drop it if it is not needed"));
-        return Ok(());
-    };
-    let (new_name, low_sql, high_sql) = attempts.look(|| {
-        let zone = default.scheme.zone()?;
-        let suffix = suffix(default.scheme.kind, &default.scheme.grid, low, high, &*zone);
-        let new_name = partition_name(&default.parent.name, &suffix);
-        if lookup::relation_named(&default.parent.schema, &new_name).is_some() {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_DUPLICATE_TABLE,
-                format!("{} exists already", lookup::qualify(&default.parent.schema, &new_name)),
-            )
-            .hint("Rename or drop it: the default partition is to get this name."));
+    match default.attempts.look(|| default.range())? {
+        Some(range) => default.promote(range, keep),
+        None => {
+            let name = default.partition.qualified_name();
+            tell(format!("{name} is empty: detach and drop it if it is not needed"));
+            Ok(())
         }
-        Ok((new_name, default.scheme.literal(low)?, default.scheme.literal(high)?))
-    })?;
-    let column = default.scheme.quoted();
-    attempts.retrying(|| {
-        default.drop_bound()?;
-        spi::run(
-            &format!(
+    }
+}
+
+impl Default<'_> {
+    /// Makes it the partition of a range; `keep`: with a new default partition in its place.
+    fn promote(&self, (low, high): (i64, i64), keep: bool) -> Result<()> {
+        let default = self;
+        let (attempts, parent) = (&default.attempts, default.parent.qualified_name());
+        let name = default.partition.qualified_name();
+        let (new_name, low_sql, high_sql) = attempts.look(|| {
+            let zone = default.scheme.zone()?;
+            let suffix = suffix(default.scheme.kind, &default.scheme.grid, low, high, &*zone);
+            let new_name = partition_name(&default.parent.name, &suffix);
+            if lookup::relation_named(&default.parent.schema, &new_name).is_some() {
+                return Err(Error::new(
+                    PgSqlErrorCode::ERRCODE_DUPLICATE_TABLE,
+                    format!("{} exists already", lookup::qualify(&default.parent.schema, &new_name)),
+                )
+                .hint("Rename or drop it: the default partition is to get this name."));
+            }
+            Ok((new_name, default.scheme.literal(low)?, default.scheme.literal(high)?))
+        })?;
+        let column = default.scheme.quoted();
+        attempts.retrying(|| {
+            default.drop_bound()?;
+            spi::run(
+                &format!(
                 "ALTER TABLE {name} ADD CONSTRAINT {BOUND}
                    CHECK ({column} IS NOT NULL AND {column} >= {low_sql} AND {column} < {high_sql}) NOT VALID"
             ),
-            &[],
-        )
-    })?;
-    let outcome = attempts
+                &[],
+            )
+        })?;
+        let outcome = attempts
         .patiently(|| spi::run(&format!("ALTER TABLE {name} VALIDATE CONSTRAINT {BOUND}"), &[]))
         .and_then(|_| {
             attempts.retrying(|| {
@@ -164,22 +185,23 @@ pub fn promote(call: &Call) -> Result<()> {
                 )?;
                 spi::run(&format!("ALTER TABLE {renamed} DROP CONSTRAINT {BOUND}"), &[])?;
                 if keep {
-                    make(&default, &name)?;
+                    make(default, &name)?;
                     spi::run(&format!("ALTER TABLE {parent} ATTACH PARTITION {name} DEFAULT"), &[])?;
                 }
                 Ok(())
             })
         });
-    if let Err(error) = outcome {
-        // The constraint refuses rows: it must not stay.
-        attempts.retrying(|| default.drop_bound())?;
-        return Err(error);
+        if let Err(error) = outcome {
+            // The constraint refuses rows: it must not stay.
+            attempts.retrying(|| default.drop_bound())?;
+            return Err(error);
+        }
+        tell(format!(
+            "{name} is now {} FOR VALUES FROM ({low_sql}) TO ({high_sql})",
+            lookup::qualify(&default.parent.schema, &new_name)
+        ));
+        Ok(())
     }
-    tell(format!(
-        "{name} is now {} FOR VALUES FROM ({low_sql}) TO ({high_sql})",
-        lookup::qualify(&default.parent.schema, &new_name)
-    ));
-    Ok(())
 }
 
 /// A table like the default partition.
@@ -196,20 +218,25 @@ fn make(default: &Default, table: &str) -> Result<()> {
 }
 
 pub fn drain(call: &Call) -> Result<()> {
-    let Some(default) = begin(call, "drain the default partition of", 7, 8)? else {
+    let Some(default) = begin(call, "drain the default partition of", 3, 7, 8)? else {
         tell("there is no default partition");
         return Ok(());
     };
-    let batch = i64::from(call.required::<i32>(5, "batch")?.clamp(1, 1_000_000));
-    let pause = call.duration(6, "pause")?;
+    let batch = call.required::<i32>(1, "batch")?.clamp(1, 1_000_000);
+    let pause = call.duration(2, "pause")?;
     let name = default.partition.qualified_name();
     let mut default = default;
     loop {
         let attempts = default.attempts;
         let Some((least, _)) = attempts.look(|| default.extremes())? else { break };
         let (low, high) = default.cell(least)?;
-        let rows = attempts.retrying(|| default.move_cell(low, high, batch))?;
-        tell(rows);
+        match attempts.retrying(|| default.move_cell(low, high, i64::from(batch))) {
+            Ok(rows) => tell(rows),
+            Err(error) if error.code() == PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED => {
+                return default.divide(error, batch, pause);
+            }
+            Err(error) => return Err(error),
+        }
         default.ranges.push((Edge::At(low), Edge::At(high)));
         attempts.in_time()?;
         attempts.procedure.sleep(pause);
@@ -219,6 +246,30 @@ pub fn drain(call: &Call) -> Result<()> {
 }
 
 impl Default<'_> {
+    /// Too many rows to be moved while nobody can use the table: what is left becomes a proper partition as
+    /// it is, and that is split beside readers and writers.
+    fn divide(&self, too_many: Error, batch: i32, pause: Duration) -> Result<()> {
+        let range = self.attempts.look(|| {
+            remake::key(&self.parent)?;
+            self.range()
+        });
+        let range = match range {
+            Ok(Some(range)) => range,
+            Ok(None) => return Ok(()),
+            Err(error) if error.is_cancel() => return Err(error),
+            Err(_) => return Err(too_many),
+        };
+        self.promote(range, true)?;
+        let (parent, source) = self.attempts.look(|| {
+            let parent = table::owned(self.parent.oid, "split a partition of")?;
+            let partitions = table::partitions_of(&parent, self.scheme.kind)?;
+            let source = partitions.into_iter().find(|partition| partition.oid == self.partition.oid);
+            Ok((parent, source.ok_or_else(|| Error::internal("a partition has gone"))?))
+        })?;
+        let terms = Terms { batch, pause, drop_source: true, dry_run: false };
+        remake::divide(self.attempts, parent, source, &self.scheme, &terms)
+    }
+
     /// The period a value lies in, as far as no partition has it.
     fn cell(&self, at: i64) -> Result<(i64, i64)> {
         self.attempts.look(|| {
@@ -288,7 +339,7 @@ impl Default<'_> {
                 format!("more than {batch} rows of {default} would be moved at once"),
             )
             .detail(format!("They lie from {low_sql} to {high_sql}. Nobody could read or write the table meanwhile."))
-            .hint("promote_default() moves no row, and split_partition() then divides the partition; or a shorter period, or a larger batch."));
+            .hint("A shorter period, or a larger batch; or promote_default(), which moves no row, and split_partition()."));
         }
         let zone = self.scheme.zone()?;
         let name = partition_name(

@@ -4,8 +4,10 @@ use super::call::Call;
 use crate::catalog::relation::{self, Relation};
 use crate::error::{Error, Result};
 use crate::partition::key::KeyKind;
+use crate::partition::layout::Layout;
 use crate::partition::period::{Grid, Period, Zone};
-use crate::partition::zone;
+use crate::partition::table::Parent;
+use crate::partition::{maintain, policy, zone};
 use crate::pg::{session, spi};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
@@ -78,6 +80,23 @@ impl Wish {
 }
 
 impl Scheme {
+    /// As the table is kept: by its policy, else as its last partition is.
+    pub fn in_use(parent: &Parent, column: &str) -> Result<Self> {
+        let layout = match policy::read(Some(parent.oid))?.into_iter().next() {
+            Some(policy) => Layout::read(parent, &policy.shape)?,
+            None => maintain::unmanaged(parent)?,
+        };
+        let number = relation::column_number(parent.oid, column)
+            .ok_or_else(|| Error::internal("the partition key is not a column"))?;
+        Ok(Self {
+            column: column.to_owned(),
+            number,
+            kind: layout.kind,
+            grid: layout.grid,
+            timezone: layout.timezone,
+        })
+    }
+
     /// Valid until the end of the transaction.
     pub fn zone(&self) -> Result<Box<dyn Zone>> {
         zone::for_key(self.kind, &self.timezone)

@@ -3,10 +3,29 @@
 use super::plan::{self, Piece};
 use super::run::{Remake, Settings, resume};
 use crate::error::{Error, Result};
-use crate::partition::online::{self, Attempts, Call, Operation, Wish, tell};
+use crate::partition::online::{self, Attempts, Call, Operation, Scheme, Wish, tell};
 use crate::partition::table::{Parent, Partition};
 use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
+
+/// How a split or merge is to be done.
+pub struct Terms {
+    pub batch: i32,
+    pub pause: std::time::Duration,
+    pub drop_source: bool,
+    pub dry_run: bool,
+}
+
+impl Terms {
+    fn from(call: &Call, at: &Arguments) -> Result<Self> {
+        Ok(Self {
+            batch: call.required(at.batch, "batch")?,
+            pause: call.duration(at.pause, "pause")?,
+            drop_source: call.required(at.drop_source, "drop_source")?,
+            dry_run: call.required(at.dry_run, "dry_run")?,
+        })
+    }
+}
 
 /// Positions of the arguments both have.
 struct Arguments {
@@ -36,13 +55,24 @@ pub fn split(call: &Call) -> Result<()> {
         Error::wrong_object_type(format!("cannot split partitions of {}", parent.qualified_name()))
             .detail("Its partition key is an expression.")
     })?;
+    let scheme = attempts.look(|| Wish::from(call, 1).scheme(&table, &column))?;
+    divide(attempts, parent, source, &scheme, &Terms::from(call, &SPLIT)?)
+}
+
+/// Splits one partition.
+pub fn divide(
+    attempts: Attempts,
+    parent: Parent,
+    source: Partition,
+    scheme: &Scheme,
+    terms: &Terms,
+) -> Result<()> {
     let pieces = attempts.look(|| {
-        let scheme = Wish::from(call, 1).scheme(&table, &column)?;
         let name = source.qualified_name();
         let extremes = scheme.extreme(&name, false)?.zip(scheme.extreme(&name, true)?);
-        plan::pieces(&parent, &source, &scheme, extremes)
+        plan::pieces(&parent, &source, scheme, extremes)
     })?;
-    start(call, "split", attempts, parent, &[source], pieces, &SPLIT)
+    start("split", attempts, parent, &[source], pieces, terms)
 }
 
 pub fn merge(call: &Call) -> Result<()> {
@@ -69,7 +99,7 @@ pub fn merge(call: &Call) -> Result<()> {
         call.on_table(parent.oid, "merge partitions of", MERGE.deadline, MERGE.lock_timeout)?;
     let sources: Vec<Partition> = found.into_iter().map(|(_, partition)| partition).collect();
     let piece = plan::merged(&parent, &sources, call.optional::<String>(1).as_deref())?;
-    start(call, "merge", attempts, parent, &sources, vec![piece], &MERGE)
+    start("merge", attempts, parent, &sources, vec![piece], &Terms::from(call, &MERGE)?)
 }
 
 /// Goes on with what was interrupted, if something was.
@@ -84,13 +114,12 @@ fn go_on(call: &Call, kind: &str, child: pg_sys::Oid, at: &Arguments) -> Result<
 }
 
 fn start(
-    call: &Call,
     kind: &str,
     attempts: Attempts,
     parent: Parent,
     sources: &[Partition],
     pieces: Vec<Piece>,
-    at: &Arguments,
+    terms: &Terms,
 ) -> Result<()> {
     let oids: Vec<pg_sys::Oid> = sources.iter().map(|source| source.oid).collect();
     let key = attempts.look(|| {
@@ -98,13 +127,13 @@ fn start(
         plan::key(&parent)
     })?;
     // What would be lost with foreign keys of tables that are not the caller's to change.
-    call.procedure.transaction(|| security::with_safe_search_path(|| may_change_referring(&parent)))?;
+    attempts.procedure.transaction(|| security::with_safe_search_path(|| may_change_referring(&parent)))?;
     let (rows, blocks) = attempts.look(|| {
         let rows: f64 = sources.iter().map(|source| source.rows.max(0.0)).sum();
         let blocks = oids.iter().map(|oid| super::run::blocks_of(oid.to_u32())).sum::<Result<i64>>()?;
         Ok((rows as i64, blocks))
     })?;
-    if call.required(at.dry_run, "dry_run")? {
+    if terms.dry_run {
         for piece in &pieces {
             tell(format!(
                 "{} FOR VALUES FROM ({}) TO ({})",
@@ -116,7 +145,7 @@ fn start(
         tell(format!("about {rows} rows would be copied"));
         return Ok(());
     }
-    let batch = i64::from(call.required::<i32>(at.batch, "batch")?.clamp(1, 1_000_000));
+    let batch = i64::from(terms.batch.clamp(1, 1_000_000));
     // Of a table whose statistics say nothing fifty rows a block are assumed.
     let per_block = if rows > 0 && blocks > 0 { (rows / blocks).max(1) } else { 50 };
     let settings = Settings {
@@ -129,10 +158,10 @@ fn start(
         blocks: Vec::new(),
         at: (0, 0),
         per_batch: (batch / per_block).max(1),
-        pause_ms: call.duration(at.pause, "pause")?.as_millis() as u64,
+        pause_ms: terms.pause.as_millis() as u64,
         indexed: Vec::new(),
         later: Vec::new(),
-        drop_source: call.required(at.drop_source, "drop_source")?,
+        drop_source: terms.drop_source,
     };
     let like = sources[0].clone();
     let name = like.qualified_name();

@@ -22,4 +22,6 @@ mod plan;
 mod run;
 mod stage;
 
+pub use begin::{Terms, divide};
+pub use plan::key;
 pub use run::abort;

@@ -149,7 +149,7 @@ SELECT action FROM architect.manage_partitions('architect.audit_entry', '1 month
 SELECT architect.set_audit_retention('5 years');
 SELECT architect.unmanage_partitions('architect.audit_entry');
 CALL architect.detach_partition('architect.audit_entry_default');
-CALL architect.drain_default('architect.audit_entry', '1 month');
+CALL architect.drain_default('architect.audit_entry');
 SELECT 'architect.' || to_char(this_month(1) AT TIME ZONE 'UTC', '"audit_entry_p"YYYY_MM') AS next_month \gset
 CALL architect.split_partition(:'next_month', '1 day');
 
