@@ -298,7 +298,7 @@ of past ones. Safe to call again at any time: what is there stays as it is.
 Arguments: parent, a table partitioned by range whose key''s leading column is a date, timestamp,
 timestamptz or uuid (version 7); ahead and back, how many months after and before the current one;
 since and until, wall clock times in timezone, instead of back and ahead: every month that has a part
-in it (until itself excluded); timezone, in which months begin and end: by default the session''s, or UTC
+in it (until itself excluded), also called "from" and "to", in double quotes; timezone, in which months begin and end: by default the session''s, or UTC
 if the partitions there are fit that and not the session''s; say it wherever sessions differ; privileges, whether new partitions get the parent''s privileges (not
 needed to use them through the parent); dry_run, to see the SQL.
 Returns one row for each month: created; exists; exists_irregular, held by partitions with other
@@ -331,7 +331,7 @@ COMMENT ON ROUTINE architect.create_partitions IS
 Arguments: parent; every, an interval of months, of days or of hours, such as ''1 day'', ''7 days'' (from
 Monday), ''3 months'', ''1 year'', ''6 hours'', for keys that say when; or step, for integer keys; ahead and
 back, how many after and before the current one: where now lies, or the highest row of an integer key;
-since and until, wall clock times in timezone, or from_value and to_value, numbers, instead; key_unit,
+since and until (or "from" and "to"), wall clock times in timezone, or from_value and to_value, numbers, instead; key_unit,
 for integer keys that count seconds (epoch_s), milliseconds (epoch_ms) or microseconds (epoch_us) since
 1970; timezone, privileges and dry_run as in create_monthly_partitions. Where the last partition is a
 whole period that begins elsewhere, on Sunday or on the 15th, it is gone on like that. Hours are real
@@ -465,11 +465,14 @@ COMMENT ON ROUTINE architect.drain_default IS
 'Moves the rows of a default partition into partitions made for them, a period in a transaction, so that
 nobody sees a row missing.
 
-Arguments: parent, every, step, unit, timezone as in promote_default(); batch, the most rows to move at
-once, as nobody reads or writes the table meanwhile; pause, between two periods; deadline; lock_timeout.
-For a few stray rows; where there are more, promote_default() and then split_partition().
-Errors: 25001 inside a transaction block or a function; 54000 more rows in a period than batch; 42P07 a
-partition''s name is taken; 42501 not the owner.
+Arguments: parent; batch, the most rows to move at once, as nobody reads or writes the table meanwhile;
+pause, between two periods or batches; every, step, unit, timezone as in promote_default(); deadline;
+lock_timeout. Where a period has more rows than batch, the default partition is promoted as
+promote_default() does, a new one made, and what was promoted split as by split_partition(), with the same
+batch and pause: a call of split_partition() goes on with that if it is interrupted.
+Errors: 25001 inside a transaction block or a function; 54000 more rows in a period than batch, and others
+on the far side of other partitions; 42P07 a partition''s name is taken; 42501 not the owner; those of
+split_partition().
 Lock: ACCESS EXCLUSIVE on table and default partition while the rows of one period are moved and what
 is left is read. Privilege: ownership of the table.';
 COMMENT ON ROUTINE architect.drop_consumer IS
@@ -981,8 +984,8 @@ Returns one row for each. Lock: none. Privilege: EXECUTE. Assigns no transaction
 COMMENT ON ROUTINE architect.promote_default IS
 'Makes a default partition that rows have gathered in a proper range partition, without moving a row.
 
-Arguments: parent, the partitioned table; every, the period whose boundaries are used, of time keys; step,
-of numbers; unit, what an integer key counts: epoch_s, epoch_ms, epoch_us; timezone; new_default, whether
+Arguments: parent, the partitioned table; every, the period whose boundaries are used, of time keys, step,
+of numbers, by default the policy''s or the last partition''s; unit, what an integer key counts: epoch_s, epoch_ms, epoch_us; timezone; new_default, whether
 to make a new, empty default partition; deadline; lock_timeout, how long one attempt at a lock may hold
 up others. A constraint that all rows lie in one range is checked beside readers and writers; then the
 partition is detached, renamed and attached for that range in one short transaction. Rows that come
@@ -1037,8 +1040,8 @@ COMMENT ON ROUTINE architect.retain_partitions IS
 'Retires a table''s partitions that are past keeping, whether it is managed or not.
 
 Arguments: parent; keep, an interval, or keep_value for a key that is a number: partitions whose upper
-bound in the catalogue is that far back are retired; keep_action, archive_schema, archive_function as in
-manage_partitions; max_partitions, at most so many at once; dry_run, true by default, only tells; deadline;
+bound in the catalogue is that far back are retired; action, archive_schema, archive_function as keep_action
+and these in manage_partitions; max_partitions, at most so many at once; dry_run, true by default, only tells; deadline;
 lock_timeout; key_unit and timezone as in create_partitions, for tables that are not managed. Partitions
 on hold stay, as do the default one and the one that holds the present.
 Tells as NOTICEs what would be, or was, done; what was done is in partition_log() too.
