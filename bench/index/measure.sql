@@ -6,11 +6,14 @@ BEGIN
     RETURN (plan->0->'Plan'->>'Total Cost')::float8;
 END $$;
 
--- Runs a statement for its entry in pg_stat_statements, one row of it.
-CREATE FUNCTION explain_only(text) RETURNS void LANGUAGE plpgsql AS $$
+-- Runs a statement for its entry in pg_stat_statements; how long that took.
+CREATE FUNCTION run_once(text) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    began timestamptz := clock_timestamp();
 BEGIN
     SET LOCAL pg_stat_statements.track = 'all';
     EXECUTE $1;
+    RETURN round(extract(epoch FROM clock_timestamp() - began), 2);
 END $$;
 
 -- Each index alone, first hypothetically, then really.
@@ -45,29 +48,43 @@ BEGIN
         (SELECT round(percentile_cont(0.9) WITHIN GROUP (ORDER BY e)::numeric * 100, 2) FROM size_error);
 END $$;
 
--- Builds what is advised, costs the workload, and takes it away again.
-CREATE FUNCTION advise_and_build(budget text) RETURNS TABLE (indexes bigint, seconds numeric, real_mb numeric, predicted_cost_percent numeric, real_cost_percent numeric)
+-- What is advised, in the order in which it is, and how long that took.
+CREATE FUNCTION advise(budget text, texts text[], OUT statements text[], OUT seconds numeric, OUT predicted_percent numeric)
 LANGUAGE plpgsql AS $$
 DECLARE
-    began timestamptz; before float8; after float8; predicted float8; made int := 0; statement text; size float8 := 0;
+    began timestamptz := clock_timestamp();
+BEGIN
+    SELECT array_agg(replace(a.statement, 'CONCURRENTLY ', '') ORDER BY a.rank), round((min(a.cost_after) / max(a.cost_before))::numeric * 100, 1)
+      INTO statements, predicted_percent
+      FROM architect.suggest_indexes(budget => advise.budget, workload => texts, min_calls => 1, include_drops => false) a;
+    seconds := round(extract(epoch FROM clock_timestamp() - began), 2);
+END $$;
+
+-- Builds indexes, costs the workload and, if asked, runs it; then everything is as before.
+CREATE FUNCTION built(statements text[], run boolean, OUT indexes int, OUT real_mb numeric, OUT cost_percent numeric, OUT run_seconds numeric)
+LANGUAGE plpgsql AS $$
+DECLARE
+    before float8; statement text; began timestamptz;
 BEGIN
     SELECT sum(cost_of(q)) INTO before FROM workload;
-    began := clock_timestamp();
-    CREATE TEMP TABLE advice ON COMMIT DROP AS
-        SELECT * FROM architect.suggest_indexes(budget => advise_and_build.budget, workload => ARRAY(SELECT q FROM workload ORDER BY n), include_drops => false);
-    seconds := round(extract(epoch FROM clock_timestamp() - began), 2);
-    SELECT min(cost_after) / max(cost_before) INTO predicted FROM advice;
-    FOR statement IN SELECT replace(a.statement, 'CONCURRENTLY ', '') FROM advice a LOOP
-        EXECUTE statement;
-        made := made + 1;
-    END LOOP;
-    SELECT sum(pg_relation_size(i.indexrelid)) INTO size FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-     WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> 'workload';
-    SELECT sum(cost_of(q)) INTO after FROM workload;
-    FOR statement IN SELECT a.undo FROM advice a LOOP
-        EXECUTE replace(statement, 'CONCURRENTLY ', '');
-    END LOOP;
-    indexes := made; real_mb := round(size::numeric / 1e6, 1);
-    predicted_cost_percent := round(predicted::numeric * 100, 1); real_cost_percent := round((after / before)::numeric * 100, 1);
-    RETURN NEXT;
+    BEGIN
+        FOREACH statement IN ARRAY statements LOOP
+            EXECUTE statement;
+        END LOOP;
+        SELECT round(sum(pg_relation_size(i.indexrelid)) / 1e6, 1) INTO real_mb
+          FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> 'workload';
+        SELECT round((sum(cost_of(q)) / before)::numeric * 100, 1) INTO cost_percent FROM workload;
+        IF run THEN
+            began := clock_timestamp();
+            FOR statement IN SELECT q FROM workload ORDER BY n LOOP
+                EXECUTE statement;
+            END LOOP;
+            run_seconds := round(extract(epoch FROM clock_timestamp() - began), 1);
+        END IF;
+        RAISE EXCEPTION USING ERRCODE = 'ZZ001', MESSAGE = 'taken back';
+    EXCEPTION WHEN SQLSTATE 'ZZ001' THEN
+        -- The indexes are gone with the subtransaction; variables are not.
+        indexes := cardinality(statements);
+    END;
 END $$;

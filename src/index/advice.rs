@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::index::advisor::Outcome;
+use crate::index::candidate::Spec;
 use crate::index::drops::Removal;
 use crate::index::price::Upkeep;
 use crate::index::report::usage::in_days;
@@ -46,10 +47,7 @@ pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<A
         let spec = &creation.spec;
         let relid = spec.relid;
         let partitioned = lookup::is_partitioned(relid);
-        let schema = lookup::relation_schema(relid).unwrap_or_default();
-        let table = lookup::relation_name(relid).unwrap_or_default();
-        let name = NewIndex::named(&schema, &table, &spec.key_names(), relid, &mut taken).name;
-        let qualified = lookup::qualify(&schema, &name);
+        let (name, statement, undo) = statements(spec, &mut taken);
         let mut caveats = common_caveats(outcome, workload, coverage);
         if partitioned {
             caveats.push("of a partitioned table: built on each partition concurrently, by a background worker, and attached".to_owned());
@@ -72,18 +70,8 @@ pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<A
             table: lookup::qualified_name(relid).unwrap_or_default(),
             columns: spec.columns(),
             method: spec.method.clone(),
-            statement: if partitioned {
-                // CREATE INDEX CONCURRENTLY does not take one.
-                format!(
-                    "CALL architect.create_partitioned_index({}, {}, {});",
-                    quote_literal(lookup::qualify(&schema, &table)),
-                    quote_literal(spec.definition()),
-                    quote_literal(&name)
-                )
-            } else {
-                format!("{};", spec.statement(Some(&name), true))
-            },
-            undo: format!("DROP INDEX {}{qualified};", if partitioned { "" } else { "CONCURRENTLY " }),
+            statement,
+            undo,
             index_name: name,
             bytes: creation.bytes,
             query_ids: creation.helped.clone(),
@@ -104,6 +92,27 @@ pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<A
         });
     }
     list
+}
+
+/// The index's name, the statement that creates it and the one that undoes that. No name is given twice.
+pub fn statements(spec: &Spec, taken: &mut Vec<String>) -> (String, String, String) {
+    let relid = spec.relid;
+    let schema = lookup::relation_schema(relid).unwrap_or_default();
+    let table = lookup::relation_name(relid).unwrap_or_default();
+    let name = NewIndex::named(&schema, &table, &spec.key_names(), relid, taken).name;
+    let qualified = lookup::qualify(&schema, &name);
+    if lookup::is_partitioned(relid) {
+        // CREATE INDEX CONCURRENTLY does not take a partitioned table.
+        let create = format!(
+            "CALL architect.create_partitioned_index({}, {}, {});",
+            quote_literal(lookup::qualify(&schema, &table)),
+            quote_literal(spec.definition()),
+            quote_literal(&name)
+        );
+        return (name, create, format!("DROP INDEX {qualified};"));
+    }
+    let create = format!("{};", spec.statement(Some(&name), true));
+    (name, create, format!("DROP INDEX CONCURRENTLY {qualified};"))
 }
 
 pub fn removals(

@@ -82,6 +82,7 @@ fn suggest_indexes(
         })?,
         deadline: session::clock().saturating_add(microseconds(time_limit)?),
         schemas: schemas.map(|list| list.into_iter().flatten().collect()),
+        weigh_writes: true,
     };
     let (workload, mut outcome) = run(&request, min_calls, workload, weights)?;
     let coverage = coverage(&workload, &outcome);

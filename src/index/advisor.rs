@@ -25,6 +25,8 @@ pub struct Request {
     /// Microseconds since 2000, as `session::clock` counts.
     pub deadline: i64,
     pub schemas: Option<Vec<String>>,
+    /// Whether writes pay for an index, or only its readers are asked.
+    pub weigh_writes: bool,
 }
 
 /// An index worth creating.
@@ -88,7 +90,10 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
     }
     let weights: Vec<f64> =
         statements.iter().map(|s| workload.ms_per_day(s) / s.cost.max(f64::MIN_POSITIVE)).collect();
-    let writes = WriteRates::read(&statements, workload)?;
+    let writes = match request.weigh_writes {
+        true => WriteRates::read(&statements, workload)?,
+        false => WriteRates::default(),
+    };
     let questions = questions(&statements);
     let mut plans = 0;
     let Survey { candidates, prices, mut known } =

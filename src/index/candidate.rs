@@ -172,7 +172,7 @@ pub struct Candidates {
     pub specs: Vec<Spec>,
     known: HashMap<Spec, usize>,
     max_columns: usize,
-    operators: HashMap<pg_sys::Oid, Vec<(String, String)>>,
+    operators: HashMap<pg_sys::Oid, Vec<(String, Option<String>)>>,
     distributions: Distributions,
     /// Of the table in hand: not written.
     quiet: bool,
@@ -394,8 +394,9 @@ impl Candidates {
         if let Entry::Vacant(unknown) = self.operators.entry(clause.operator) {
             unknown.insert(spi::read(
                 "SELECT DISTINCT m.amname::pg_catalog.text,
-                        pg_catalog.quote_ident(n.nspname) OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||)
-                            pg_catalog.quote_ident(c.opcname)
+                        CASE WHEN NOT c.opcdefault THEN
+                            pg_catalog.quote_ident(n.nspname) OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||)
+                            pg_catalog.quote_ident(c.opcname) END
                    FROM pg_catalog.pg_amop AS o
                    JOIN pg_catalog.pg_opclass AS c ON c.opcfamily OPERATOR(pg_catalog.=) o.amopfamily
                    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.opcnamespace
@@ -405,13 +406,13 @@ impl Candidates {
                   ORDER BY 1, 2",
                 &[clause.operator.into()],
                 |row| {
-                    Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default()))
+                    Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?))
                 },
             )?);
         }
         for (method, opclass) in self.operators.get(&clause.operator).cloned().unwrap_or_default() {
             if methods.contains(&method.as_str()) {
-                let key = SpecKey { opclass: Some(opclass), ..SpecKey::plain(clause.key.clone()) };
+                let key = SpecKey { opclass, ..SpecKey::plain(clause.key.clone()) };
                 self.add(Spec { method, ..Spec::btree(table.relid, vec![key]) });
             }
         }

@@ -52,12 +52,12 @@ pub fn removals(
 ) -> Result<Vec<Removal>> {
     let window =
         Interval::new(0, 30, 0).map_err(|_| crate::error::Error::internal("thirty days are no interval"))?;
-    let (indexes, evidence, sole, standbys) = security::with_safe_search_path(|| {
+    let (indexes, evidence, standbys) = security::with_safe_search_path(|| {
         let indexes = index::all()?;
         let evidence = evidence::gather(&indexes, &window)?;
-        let sole = foreign_keys::sole_covers(&indexes)?;
-        Ok::<_, crate::error::Error>((indexes, evidence, sole, evidence::standbys()?))
+        Ok::<_, crate::error::Error>((indexes, evidence, evidence::standbys()?))
     })?;
+    let mut served = security::with_safe_search_path(|| foreign_keys::Served::by(&indexes))?;
     let writes = WriteRates::read(&outcome.statements, workload)?;
     let concerned: Vec<pg_sys::Oid> = outcome
         .statements
@@ -72,7 +72,7 @@ pub fn removals(
             || request.schemas.as_ref().is_some_and(|schemas| !schemas.contains(&top.schema))
             || !top.usable()
             || protect::reason(top).is_some()
-            || tree.members.iter().any(|member| sole.contains_key(&member.oid))
+            || tree.members.iter().any(|member| served.only_by(member.oid).is_some())
         {
             continue;
         }
@@ -137,6 +137,7 @@ pub fn removals(
         });
         outcome.total_after += loss - upkeep.ms;
         outcome.configuration = without;
+        served.without(&tree.members);
     }
     removals.sort_by(|a, b| (b.before - b.after).total_cmp(&(a.before - a.after)));
     Ok(removals)

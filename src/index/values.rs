@@ -149,9 +149,17 @@ fn value_of(
             of.bound(edge).or_else(|| of.any(edge)).map(str::to_owned)
         }
         Kind::Pattern => {
-            let value = of.any(shifted)?;
-            let beginning: String = value.chars().take(4).filter(|c| !['%', '_', '\\'].contains(c)).collect();
-            Some(format!("{beginning}%"))
+            let value: Vec<char> = of.any(shifted)?.chars().collect();
+            let plain =
+                |part: &[char]| -> String { part.iter().filter(|c| !['%', '_', '\\'].contains(c)).collect() };
+            // Whether what is asked for is the beginning of a value or a part of it, the statement does not tell.
+            let half = value.len().div_ceil(2).clamp(4.min(value.len()), 12);
+            if place > 0.8 {
+                let start = (value.len() - half) / 2;
+                Some(format!("%{}%", plain(&value[start..start + half])))
+            } else {
+                Some(format!("{}%", plain(&value[..half])))
+            }
         }
         _ if part.array => {
             let several: Vec<String> = (0..3)

@@ -60,13 +60,22 @@ impl WriteRates {
                 rates.quiet.insert(relid);
             }
         }
+        let indexed = indexed_columns()?;
         let mut inserted: HashMap<pg_sys::Oid, f64> = HashMap::new();
+        // Rows updated, and those of them that set no column of an index.
+        let mut updated: HashMap<pg_sys::Oid, (f64, f64)> = HashMap::new();
         for statement in statements {
             let Some(change) = &statement.shape.change else { continue };
             rates.quiet.remove(&change.relid);
             let rows = if workload.measured { statement.entry.rows } else { statement.entry.calls };
             match change.kind {
                 ChangeKind::Update => {
+                    let of = updated.entry(change.relid).or_default();
+                    of.0 += rows / workload.days;
+                    let in_index = |c: &i16| indexed.get(&change.relid).is_some_and(|i| i.contains(c));
+                    if !change.columns.iter().any(in_index) {
+                        of.1 += rows / workload.days;
+                    }
                     rates.updates.push((change.relid, change.columns.clone(), rows / workload.days));
                 }
                 ChangeKind::Insert => *inserted.entry(change.relid).or_default() += rows / workload.days,
@@ -76,6 +85,15 @@ impl WriteRates {
         for (relid, rows) in inserted {
             let writes = rates.tables.entry(relid).or_default();
             writes.inserts = writes.inserts.max(rows);
+        }
+        for (relid, (rows, hot)) in updated {
+            let writes = rates.tables.entry(relid).or_default();
+            // What the statistics system has counted tells which are HOT; else those that could be.
+            if writes.updates < rows {
+                let share =
+                    if writes.updates > 0.0 { writes.hot_updates / writes.updates } else { hot / rows };
+                (writes.updates, writes.hot_updates) = (rows, rows * share);
+            }
         }
         Ok(rates)
     }
@@ -95,4 +113,19 @@ impl WriteRates {
             .sum();
         writes
     }
+}
+
+/// The columns of each table's indexes; those in expressions and conditions are not among them.
+fn indexed_columns() -> Result<HashMap<pg_sys::Oid, HashSet<i16>>> {
+    let rows = spi::read(
+        "SELECT i.indrelid, a.number FROM pg_catalog.pg_index AS i, pg_catalog.unnest(i.indkey::pg_catalog.int2[]) AS a (number)
+          WHERE i.indrelid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid",
+        &[],
+        |row| Ok(row.get::<pg_sys::Oid>(1)?.zip(row.get::<i16>(2)?)),
+    )?;
+    let mut columns: HashMap<pg_sys::Oid, HashSet<i16>> = HashMap::new();
+    for (relid, column) in rows.into_iter().flatten() {
+        columns.entry(relid).or_default().insert(column);
+    }
+    Ok(columns)
 }

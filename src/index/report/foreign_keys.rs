@@ -85,20 +85,46 @@ fn same_set(a: &[String], b: &[String]) -> bool {
     a.len() == b.len() && a.iter().all(|column| b.contains(column))
 }
 
-/// Indexes by oid that serve a foreign key, and are the only one that does on some table.
-pub fn sole_covers(indexes: &[Index]) -> Result<HashMap<pg_sys::Oid, String>> {
-    let mut sole = HashMap::new();
-    for key in foreign_key::all()? {
-        for holder in &key.holders {
-            let mut serving = indexes
-                .iter()
-                .filter(|i| i.table == holder.table && cover(&holder.columns, i, &Catalogue) == Cover::Full);
-            if let (Some(only), None) = (serving.next(), serving.next()) {
-                sole.entry(only.oid).or_insert_with(|| key.name.clone());
+/// The foreign keys, and which indexes serve them while others go.
+pub struct Served<'a> {
+    keys: Vec<ForeignKey>,
+    left: Vec<&'a Index>,
+    sole: HashMap<pg_sys::Oid, String>,
+}
+
+impl<'a> Served<'a> {
+    pub fn by(indexes: &'a [Index]) -> Result<Self> {
+        let mut served =
+            Self { keys: foreign_key::all()?, left: indexes.iter().collect(), sole: HashMap::new() };
+        served.sole = served.sole();
+        Ok(served)
+    }
+
+    /// The foreign key that only this index serves, on some table.
+    pub fn only_by(&self, index: pg_sys::Oid) -> Option<&String> {
+        self.sole.get(&index)
+    }
+
+    /// These indexes are advised to be dropped: what they served others have to.
+    pub fn without(&mut self, gone: &[&Index]) {
+        self.left.retain(|index| !gone.iter().any(|other| other.oid == index.oid));
+        self.sole = self.sole();
+    }
+
+    fn sole(&self) -> HashMap<pg_sys::Oid, String> {
+        let mut sole = HashMap::new();
+        for key in &self.keys {
+            for holder in &key.holders {
+                let mut serving = self.left.iter().filter(|i| {
+                    i.table == holder.table && cover(&holder.columns, i, &Catalogue) == Cover::Full
+                });
+                if let (Some(only), None) = (serving.next(), serving.next()) {
+                    sole.entry(only.oid).or_insert_with(|| key.name.clone());
+                }
             }
         }
+        sole
     }
-    Ok(sole)
 }
 
 /// The tables that hold rows of a key and have no index that serves it, each with the best it has.

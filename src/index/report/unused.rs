@@ -34,7 +34,7 @@ pub struct Request {
 pub fn findings(request: &Request) -> Result<Vec<Finding>> {
     let indexes = index::all()?;
     let evidence = evidence::gather(&indexes, &request.unused_for)?;
-    let sole = foreign_keys::sole_covers(&indexes)?;
+    let mut served = foreign_keys::Served::by(&indexes)?;
     let wanted = days_of(&request.unused_for);
     let standbys = if request.ignore_standbys { 0 } else { evidence::standbys()? };
     let mut found = Vec::new();
@@ -44,7 +44,7 @@ pub fn findings(request: &Request) -> Result<Vec<Finding>> {
         if usage.everywhere() > 0 || !index.usable() {
             continue;
         }
-        let serves = tree.members.iter().find_map(|member| sole.get(&member.oid));
+        let serves = tree.members.iter().find_map(|member| served.only_by(member.oid)).cloned();
         let kept = protect::reason(index)
             .or_else(|| serves.map(|key| format!("is the only one that serves foreign key {key}")));
         let (verdict, mut reason) = if let Some(kept) = kept {
@@ -61,6 +61,9 @@ pub fn findings(request: &Request) -> Result<Vec<Finding>> {
             reason += "; the planner may use the statistics of its expression: CREATE STATISTICS keeps them";
         }
         let drop = verdict == "drop";
+        if drop {
+            served.without(&tree.members);
+        }
         found.push(Finding {
             table: index.qualified_table(),
             index: index.qualified_name(),

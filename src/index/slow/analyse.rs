@@ -1,18 +1,17 @@
-//! Planning each statement, and trying the index that would help.
+//! Planning each statement, and asking the advisor which indexes would help it.
 
 use crate::catalog::index;
 use crate::error::Result;
-use crate::index::sizer::Sizer;
+use crate::index::advice;
+use crate::index::advisor::{self, Request};
 use crate::index::slow::figures::{self, Figures};
 use crate::index::slow::rules::{self, Finding, Table, Tables};
-use crate::index::statement::NewIndex;
-use crate::index::whatif;
-use crate::index::workload::patiently;
-use crate::pg::plan_shape::{Asks, Condition, Kind, Shape};
+use crate::index::workload::{Entry, Workload, patiently};
+use crate::pg::plan_shape::Kind;
 use crate::pg::planning::{Parameters, Statement};
 use crate::pg::subtransaction::attempt;
 use crate::pg::whatif::Configuration;
-use crate::pg::{lookup, security, spi};
+use crate::pg::{lookup, security, session, spi};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use std::collections::HashMap;
@@ -26,6 +25,8 @@ pub struct Analysed {
 const WORTH: f64 = 20.0;
 /// Columns of an index that is tried.
 const COLUMNS: usize = 3;
+/// Microseconds to find the indexes for one statement in.
+const PATIENCE: i64 = 2_000_000;
 
 pub fn all(min_mean: &Interval, top: i32) -> Result<Vec<Analysed>> {
     let (least, indexes) = security::with_safe_search_path(|| {
@@ -38,7 +39,7 @@ pub fn all(min_mean: &Interval, top: i32) -> Result<Vec<Analysed>> {
         let first = index.keys.first().and_then(|key| key.column);
         indexed.entry(index.table).or_default().extend(first);
     }
-    let mut work = Work { indexed, tables: Tables::new(), sizer: Sizer::default() };
+    let mut work = Work { indexed, tables: Tables::new() };
     let mut all = Vec::new();
     for figures in figures::read(min_mean, top)? {
         pgrx::check_for_interrupts!();
@@ -77,7 +78,6 @@ fn not_planned(sqlstate: &str) -> String {
 struct Work {
     indexed: HashMap<pg_sys::Oid, Vec<i16>>,
     tables: Tables,
-    sizer: Sizer,
 }
 
 impl Work {
@@ -88,7 +88,6 @@ impl Work {
         if figures.author.is_none() {
             return Ok(vec![plain("not_analyzed", not_planned("42501"))]);
         }
-        self.sizer.serve(figures.author);
         let statement = Statement::repaired(text, figures.author)?;
         let shape = statement.shape(&Configuration::default(), &Parameters::none())?;
         for node in &shape.nodes {
@@ -98,48 +97,49 @@ impl Work {
         }
         let mut found = rules::findings(figures, &shape, &self.tables, slow);
         if slow {
-            found.splice(0..0, self.missing_indexes(&statement, &shape)?);
+            found.splice(0..0, self.missing_indexes(text, figures)?);
         }
         Ok(found)
     }
 
-    /// For each table read from end to end, the index on what its rows are chosen by, if the planner would
-    /// use it and save with it.
-    fn missing_indexes(&mut self, statement: &Statement, shape: &Shape) -> Result<Vec<Finding>> {
-        let mut found: Vec<Finding> = Vec::new();
-        for node in &shape.nodes {
-            let Kind::SequentialScan { relation, conditions } = &node.kind else { continue };
-            let columns = columns(conditions);
-            let (Some(schema), Some(name)) =
-                (lookup::relation_schema(*relation), lookup::relation_name(*relation))
-            else {
-                continue;
-            };
-            if columns.is_empty() {
+    /// What the advisor would create for this statement alone, and what of it is worth a word.
+    fn missing_indexes(&self, text: &str, figures: &Figures) -> Result<Vec<Finding>> {
+        let entry = Entry {
+            query_id: figures.query_id,
+            text: text.to_owned(),
+            calls: figures.calls,
+            total_ms: figures.total_ms,
+            rows: figures.rows,
+            author: figures.author,
+        };
+        let request = Request {
+            budget: f64::INFINITY,
+            max_columns: COLUMNS,
+            deadline: session::clock().saturating_add(PATIENCE),
+            schemas: None,
+            weigh_writes: false,
+        };
+        let workload = Workload { entries: vec![entry], days: 1.0, measured: true };
+        let outcome = advisor::advise(&request, &workload)?;
+        let (mut found, mut taken) = (Vec::new(), Vec::new());
+        for creation in &outcome.creations {
+            let saved =
+                100.0 * (creation.before - creation.after) / outcome.total_before.max(f64::MIN_POSITIVE);
+            if saved < WORTH {
                 continue;
             }
-            let names: Vec<String> =
-                columns.iter().filter_map(|column| lookup::attribute_name(*relation, *column)).collect();
-            let index = NewIndex::named(&schema, &name, &names, *relation, &mut Vec::new());
-            let created = whatif::hypothetical(&index.create(), None, &mut self.sizer)?;
-            let with = Configuration { created: vec![created.clone()], hidden: Vec::new() };
-            let planned = statement.plan(&with, &Parameters::none())?;
-            let used = created.parts.iter().any(|part| planned.indexes.contains(&part.oid()));
-            let saved = 100.0 * (1.0 - planned.total_cost / shape.cost.max(f64::MIN_POSITIVE));
-            let statement = index.create();
-            if used && saved >= WORTH && !found.iter().any(|f| f.recommendation == statement) {
-                found.push(Finding {
-                    kind: "missing_index",
-                    priority: if saved >= 80.0 { "HIGH" } else { "MEDIUM" },
-                    detail: format!(
-                        "an index on {} of {} would save {saved:.0} % of its planned cost and take {:.1} MB",
-                        names.join(", "),
-                        index.table(),
-                        whatif::bytes(&created) / 1_048_576.0
-                    ),
-                    recommendation: statement,
-                });
-            }
+            let (_, statement, _) = advice::statements(&creation.spec, &mut taken);
+            found.push(Finding {
+                kind: "missing_index",
+                priority: if saved >= 80.0 { "HIGH" } else { "MEDIUM" },
+                detail: format!(
+                    "an index on {} of {} would save {saved:.0} % of its planned cost and take {:.1} MB",
+                    creation.spec.columns().join(", "),
+                    lookup::qualified_name(creation.spec.relid).unwrap_or_default(),
+                    creation.bytes / 1_048_576.0
+                ),
+                recommendation: statement,
+            });
         }
         Ok(found)
     }
@@ -179,16 +179,4 @@ impl Work {
         self.tables.insert(relation, table);
         Ok(())
     }
-}
-
-/// Those compared for equality, then one of which a range is wanted.
-fn columns(conditions: &[Condition]) -> Vec<i16> {
-    let asked = |wanted: Asks| conditions.iter().filter(move |c| c.asks == wanted).map(|c| c.column);
-    let mut columns: Vec<i16> = Vec::new();
-    for column in asked(Asks::Equality).chain(asked(Asks::Range).take(1)) {
-        if !columns.contains(&column) && columns.len() < COLUMNS {
-            columns.push(column);
-        }
-    }
-    columns
 }
