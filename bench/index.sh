@@ -9,14 +9,14 @@ source "$(dirname "$0")/../scripts/lib/cluster.sh"
 scale=${1:-1}
 here=$(dirname "$0")/index
 
-start_bench_cluster main shared_preload_libraries=pg_stat_statements full_page_writes=off
+start_bench_cluster main shared_preload_libraries=pg_stat_statements full_page_writes=off max_wal_size=1GB
 run() { psql_on main -qX -U postgres -d "${1:-postgres}" -v ON_ERROR_STOP=1 "${@:2}"; }
 tools=$DBA_WORK/tpch
 mkdir -p "$tools/data"
 python3 -m venv "$tools/venv"
 "$tools/venv/bin/pip" install -q tpchgen-cli duckdb==1.1.3 'psycopg[binary]'
 "$tools/venv/bin/tpchgen-cli" -s "$scale" --output-dir="$tools/data" >/dev/null 2>&1
-run postgres -f "$here/tpch.sql"
+run postgres <"$here/tpch.sql"
 for table in region nation part supplier partsupp customer orders lineitem; do
   sed 's/|$//' "$tools/data/$table.tbl" | run postgres -c "COPY $table FROM STDIN WITH (DELIMITER '|')"
   rm "$tools/data/$table.tbl"
@@ -24,7 +24,7 @@ done
 "$tools/venv/bin/python" "$here/queries.py" | run postgres
 sql "VACUUM (ANALYZE, FREEZE)" >/dev/null
 sql "CREATE EXTENSION db_architect; CREATE EXTENSION pg_stat_statements" >/dev/null
-run postgres -f "$here/measure.sql"
+run postgres <"$here/measure.sql"
 
 note "accuracy: cost of the 19 statements and size, hypothetical against real, an index at a time"
 run postgres -c "SELECT * FROM accuracy()" 2>&1
@@ -52,10 +52,10 @@ fi
 note "a shop's writes and pgbench's: what to create, and what to drop"
 sql "CREATE DATABASE shop" >/dev/null
 as_server "$DBA_BIN/pgbench" -h "$(cluster_socket main)" -p "$DBA_PORT" -U postgres -i -q -s 1 shop >/dev/null 2>&1
-run shop -f "$here/orders.sql"
+run shop <"$here/orders.sql"
 run shop -c "CREATE EXTENSION db_architect" -c "CREATE EXTENSION pg_stat_statements" -c "CREATE INDEX accounts_balance ON pgbench_accounts (abalance)" \
   -c "SELECT FROM pg_stat_reset()" -c "SELECT FROM pg_stat_statements_reset()"
-bench_shop() { as_server "$DBA_BIN/pgbench" -h "$(cluster_socket main)" -p "$DBA_PORT" -U postgres -n -c 2 -T 15 -f "$here/orders.pgbench" shop | grep ^tps; }
+bench_shop() { as_server "$DBA_BIN/pgbench" -h "$(cluster_socket main)" -p "$DBA_PORT" -U postgres -n -c 2 -T 15 -f - shop <"$here/orders.pgbench" | grep ^tps; }
 bench_shop
 sleep 1
 run shop -c "CREATE TABLE advice AS SELECT * FROM architect.suggest_indexes()" -c "SELECT rank, action, statement, round(benefit_ms_per_day) AS ms_per_day, round(write_ms_per_day) AS write_ms, reason FROM advice ORDER BY rank"
@@ -65,5 +65,5 @@ bench_shop
 
 note "what a row pays for an index"
 sql "CREATE DATABASE prices" >/dev/null
-run prices -f "$here/writes.sql" 2>/dev/null
+run prices <"$here/writes.sql" 2>/dev/null
 run prices -c "SELECT * FROM write_prices()" 2>/dev/null

@@ -78,6 +78,13 @@ SELECT action, table_name, columns, statement, undo, reason, confidence, caveats
     workload => ARRAY['SELECT * FROM customer WHERE id = $1', 'UPDATE orders SET status = $1 WHERE id = $2', 'SELECT * FROM orders WHERE id = $1'],
     weights => ARRAY[1000, 100000, 1000]);
 
+-- Of two indexes that serve a foreign key, neither used, one stays.
+CREATE INDEX orders_customer_total ON orders (customer_id, total);
+SELECT count(*) AS dropped FROM suggest_indexes(
+    workload => ARRAY['UPDATE orders SET total = $1 WHERE id = $2', 'INSERT INTO orders VALUES ($1, $2, $3, $4, $5, $6)'], weights => ARRAY[100000, 100000])
+ WHERE action = 'DROP' AND columns[1] = 'customer_id';
+DROP INDEX orders_customer_total;
+
 -- Advice is kept; the same once a day.
 SELECT count(*) > 5 AS kept, count(*) = count(DISTINCT statement) AS once FROM advice_log WHERE schema_name = 'index_advice';
 
