@@ -1,4 +1,19 @@
--- Runs first. The schema may exist already (after a restore, or because another role made it): its
+-- Runs first: names and values pass through UTF-8. SQL_ASCII keeps whatever bytes it is given, so it may pass.
+DO $$
+DECLARE
+    encoding CONSTANT pg_catalog.text := pg_catalog.getdatabaseencoding();
+BEGIN
+    IF encoding OPERATOR(pg_catalog.<>) ALL (ARRAY['UTF8', 'SQL_ASCII']) THEN
+        RAISE feature_not_supported USING
+            MESSAGE = 'db_architect works in databases whose encoding is UTF8',
+            DETAIL = pg_catalog.format('The encoding of database %I is %s.', pg_catalog.current_database(), encoding),
+            HINT = 'Dump the database and restore it into one made with ENCODING ''UTF8'' TEMPLATE template0. '
+                   'The output plugin db_architect needs no CREATE EXTENSION and works in any encoding.';
+    END IF;
+END
+$$;
+
+-- The schema may exist already (after a restore, or because another role made it): its
 -- owner could replace what is in it, so only the installer's own, or a superuser's, will do.
 DO $$
 DECLARE

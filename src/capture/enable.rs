@@ -34,6 +34,7 @@ pub trait Request {
 pub fn enable<R: Request>(relid: pg_sys::Oid, request: &R) -> Result<Vec<Report>> {
     let kind = R::KIND;
     let target = Relation::owned_table(relid, kind.verb())?;
+    relation::check_names(&target)?;
     let name = target.qualified_name();
     for column in request.columns() {
         if relation::column_number(relid, column).is_none() {

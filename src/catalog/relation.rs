@@ -1,7 +1,7 @@
 //! Tables: what they are, who owns them, what partitions they have.
 
 use crate::error::{Error, Result};
-use crate::pg::{lookup, spi};
+use crate::pg::{lookup, session, spi};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -190,6 +190,39 @@ pub fn column_number(relid: pg_sys::Oid, column: &str) -> Option<i16> {
             AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped",
         &[relid.into(), column.into()],
     )
+}
+
+/// Refuses a table with a name of its own, its schema's or a column's that is not UTF-8, as a database that
+/// keeps any bytes (SQL_ASCII) may have: what is recorded would be under another name.
+pub fn check_names(relation: &Relation) -> Result<()> {
+    if !session::is_sql_ascii() {
+        return Ok(());
+    }
+    let names = spi::read(
+        "SELECT pg_catalog.convert_to(c.relname::pg_catalog.text, 'SQL_ASCII') FROM pg_catalog.pg_class AS c
+          WHERE c.oid OPERATOR(pg_catalog.=) $1
+         UNION ALL
+         SELECT pg_catalog.convert_to(n.nspname::pg_catalog.text, 'SQL_ASCII') FROM pg_catalog.pg_class AS c
+           JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+          WHERE c.oid OPERATOR(pg_catalog.=) $1
+         UNION ALL
+         SELECT pg_catalog.convert_to(a.attname::pg_catalog.text, 'SQL_ASCII') FROM pg_catalog.pg_attribute AS a
+          WHERE a.attrelid OPERATOR(pg_catalog.=) $1 AND NOT a.attisdropped",
+        &[relation.oid.into()],
+        |row| row.get::<Vec<u8>>(1),
+    )?;
+    match names.into_iter().flatten().find(|name| std::str::from_utf8(name).is_err()) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!("table {} has a name that is not UTF-8", relation.qualified_name()),
+        )
+        .detail(format!(
+            "The name is {}; the encoding of the database is SQL_ASCII, which checks nothing.",
+            lookup::readable(&name)
+        ))
+        .hint("Rename the table, schema or column in UTF-8.")),
+    }
 }
 
 /// The error for a column a table does not have.

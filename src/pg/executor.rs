@@ -78,7 +78,17 @@ fn take_up() {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn take_up_now() {
+    /// An error may end a savepoint only, and what is left around that is still to be taken up.
+    struct UnlessFailed;
+    impl Drop for UnlessFailed {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                LEFT.set(true);
+            }
+        }
+    }
     LEFT.set(false);
+    let _again = UnlessFailed;
     if let Some(take_up) = TAKE_UP.get() {
         take_up();
     }

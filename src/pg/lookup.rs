@@ -3,13 +3,30 @@
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
-/// Copies a palloc'd C string.
+/// Copies a palloc'd C string; bytes that are not UTF-8 as `readable` says.
 ///
 /// # Safety
 /// `pointer` is a nul-terminated string.
 pub(super) unsafe fn string_from(pointer: *const std::ffi::c_char) -> String {
     // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+    readable(unsafe { CStr::from_ptr(pointer) }.to_bytes())
+}
+
+/// Bytes as text, each that is not UTF-8 written as `\xe9`, so that two names stay two. Such bytes are in a
+/// database that keeps any (SQL_ASCII), and in names of roles and databases, which are the whole cluster's
+/// and are in the encoding of the database they were made in.
+pub fn readable(bytes: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.to_owned();
+    }
+    let mut text = String::with_capacity(bytes.len() + 16);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
 }
 
 /// A text as C wants it.
@@ -196,4 +213,16 @@ pub fn free_name(table: &str, columns: &str, label: &str, schema: pg_sys::Oid) -
 
 fn valid(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
     (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable;
+
+    #[test]
+    fn names_that_differ_stay_different() {
+        assert_eq!(readable("wért".as_bytes()), "wért");
+        assert_eq!(readable(b"w\xe9rt"), "w\\xe9rt");
+        assert_eq!(readable(b"\xe9\xc3\xa9\xe2\x82"), "\\xe9é\\xe2\\x82");
+    }
 }
