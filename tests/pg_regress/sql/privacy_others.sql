@@ -36,18 +36,24 @@ SELECT count(*) > 0 AS sealed FROM architect.seal_audit_log();
 SELECT action FROM architect.create_consumer('club_mails', tables => '{member,note}', operations => '{insert}', start => 'beginning', max_attempts => 1);
 SELECT position AS hers FROM architect.poll_changes('club_mails') WHERE row_key ->> 'id' = '1' AND table_name = 'member' \gset
 SELECT outcome FROM architect.nack_changes('club_mails', :hers, 'bounced: ann@x.org, user Ann');
+-- Events of one statement share a row of the feed.
+CREATE TEMP VIEW feed AS
+    SELECT e.position, e.relation_id, e.row_key, e.image FROM architect.change_entry AS e WHERE e.operation <> 'P'
+    UNION ALL
+    SELECT e.position - e.key_hash + p.number, (p.event ->> 1)::int, (p.event -> 3)::text, p.event -> 2
+      FROM architect.change_entry AS e, json_array_elements(e.image) WITH ORDINALITY AS p(event, number) WHERE e.operation = 'P';
 CREATE TEMP TABLE before AS
     SELECT 'audit' AS log, e.audit_id AS id, r.table_name, e.row_key, e.image::text AS image FROM architect.audit_entry AS e
       JOIN architect.capture_relation AS r USING (relation_id) WHERE r.schema_name = 'club'
     UNION ALL
-    SELECT 'feed', e.position, r.table_name, e.row_key, e.image::text FROM architect.change_entry AS e
+    SELECT 'feed', e.position, r.table_name, e.row_key, e.image::text FROM feed AS e
       JOIN architect.capture_relation AS r USING (relation_id) WHERE r.schema_name = 'club';
 CREATE TEMP TABLE exports AS SELECT i, architect.export_subject('member', to_jsonb(i)) AS doc FROM generate_series(2, 4) AS i;
 SELECT count(*) > 0 AS done FROM architect.erase_subject('member', '1', dry_run => false);
 -- What is another's: the same bytes.
 CREATE TEMP VIEW now AS
     SELECT 'audit' AS log, e.audit_id AS id, e.row_key, e.image::text AS image FROM architect.audit_entry AS e
-    UNION ALL SELECT 'feed', e.position, e.row_key, e.image::text FROM architect.change_entry AS e;
+    UNION ALL SELECT 'feed', e.position, e.row_key, e.image::text FROM feed AS e;
 SELECT b.log, count(*) FILTER (WHERE (b.row_key, b.image) IS NOT DISTINCT FROM (n.row_key, n.image)) AS same, count(*)
   FROM before AS b JOIN now AS n USING (log, id)
  WHERE b.table_name = 'member' AND b.row_key <> '1' OR b.row_key = '1' AND b.table_name = 'note' GROUP BY 1 ORDER BY 1;
