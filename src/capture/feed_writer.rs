@@ -99,6 +99,10 @@ impl FeedWriter {
         }
     }
 
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     fn is_broken(&mut self, error: &Error) {
         warning::feed_is_broken(error);
         self.state = FeedState::Broken;

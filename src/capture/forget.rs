@@ -1,11 +1,13 @@
 //! Forgetting a person: values go from a log's entries and contexts, events stay. Shared by audit and change feed,
 //! whose entries say things in one way.
 
+use super::deep_json;
 use super::feed::PACK;
 use super::forget_image::{self, Removal};
 use super::identity_words::Sought;
 use super::key::key_hash;
 use super::policy::{self, Kind};
+use super::recorder;
 use super::redaction::{Redaction, Target};
 use crate::error::{Error, Result};
 use crate::pg::batches::Cursor;
@@ -120,7 +122,7 @@ pub fn former_values(log: &Log, row: &Target, columns: &[String]) -> Result<Vec<
 }
 
 fn json(text: Option<String>) -> Option<Value> {
-    serde_json::from_str(&text?).ok()
+    deep_json::parse(&text?)
 }
 
 impl Forgetting {
@@ -128,6 +130,15 @@ impl Forgetting {
     pub fn of(log: &Log, redaction: &Redaction) -> Result<Option<Self>> {
         if !log.is_there() {
             return Ok(None);
+        }
+        if log.kind == Kind::Feed && recorder::has_pending() {
+            return Err(Error::not_in_prerequisite_state(
+                "changes of this transaction are not in the feed yet",
+            )
+            .detail(
+                "They were made by a COPY or a statement outside the present savepoint or exception block.",
+            )
+            .hint("Call this in a transaction of its own, or before the savepoint."));
         }
         let sought = Sought::of(redaction.identities.iter().map(String::as_str));
         let relations = relations(log, redaction)?;
@@ -259,7 +270,7 @@ fn contexts(sought: &Sought) -> Result<Vec<ContextChange>> {
         };
         let (actor, application_name) = (plain(actor), plain(application_name));
         let cleared = json(context.clone()).and_then(|mut document| {
-            forget_image::clear_sought(&mut document, sought).then(|| document.to_string())
+            forget_image::clear_sought(&mut document, sought).then(|| deep_json::render(&document))
         });
         changed |= cleared.is_some();
         let context = cleared.or(context);
@@ -337,7 +348,7 @@ fn changes(
             let forgotten = what.forget(operation, relation_id, json(row_key.clone()).as_ref(), &mut image);
             ids.extend(forgotten.changed.then_some(id));
             if let Some(cleared) = forgotten.key {
-                let cleared = cleared.to_string();
+                let cleared = deep_json::render(&cleared);
                 key_hash = what.key_hash(relation_id, &cleared);
                 row_key = Some(cleared);
             }
@@ -350,7 +361,7 @@ fn changes(
                 place: row.text(1).unwrap_or_default(),
                 row_key,
                 key_hash,
-                image: Some(image.to_string()),
+                image: Some(deep_json::render(&image)),
             });
         }
         Ok(())

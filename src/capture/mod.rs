@@ -28,6 +28,7 @@
 //! | `recorder.rs` | a change on its way to the audit log and the feed |
 //! | `raw_json.rs` | pure: JSON text taken apart byte for byte |
 //! | `forget.rs`, `forget_image.rs` | forgetting a person |
+//! | `deep_json.rs` | JSON as a tree, however deep it is |
 //! | `identity_words.rs` | pure: values that identify a person, found as whole words |
 //! | `redaction.rs` | recording without values while a person is erased, and what a log must do to forget one |
 //! | `storage.rs` | the tables audit and change feed share, made on first use |
@@ -39,6 +40,7 @@ mod blocks;
 pub mod context;
 pub mod coverage;
 pub mod ddl;
+mod deep_json;
 pub mod enable;
 pub mod exchange;
 pub mod feed;

@@ -91,6 +91,11 @@ pub fn write_pending() {
     });
 }
 
+/// Whether events wait that only the end of a savepoint's surroundings will write.
+pub fn has_pending() -> bool {
+    with_state(|state| Ok(state.feed.has_pending())).unwrap_or(true)
+}
+
 /// Hears of rollbacks since the last change was recorded.
 pub fn catch_up() -> Result<()> {
     with_state(|_| Ok(()))
