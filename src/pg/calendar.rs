@@ -46,13 +46,14 @@ pub fn timestamp(at: i64, zone: bool, out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Appends a time of day, given in microseconds.
+#[inline]
 pub fn time(at: i64, out: &mut Vec<u8>) {
-    let (seconds, fraction) = (at / 1_000_000, (at % 1_000_000) as usize);
-    clock(seconds, true, out);
+    clock((at / 1_000_000) as u32, true, out);
+    let fraction = (at % 1_000_000) as usize;
     if fraction != 0 {
         let mut text = *b".000000";
         for (i, part) in [fraction / 10_000, fraction / 100 % 100, fraction % 100].into_iter().enumerate() {
-            text[1 + 2 * i..3 + 2 * i].copy_from_slice(&PAIRS[part]);
+            text[1 + 2 * i..3 + 2 * i].copy_from_slice(&PAIRS[part % 100]);
         }
         let zeros = text.iter().rev().take_while(|&&digit| digit == b'0').count();
         out.extend_from_slice(&text[..text.len() - zeros]);
@@ -62,28 +63,32 @@ pub fn time(at: i64, out: &mut Vec<u8>) {
 /// Appends a time zone, given in seconds west of Greenwich.
 pub fn zone(west: i32, out: &mut Vec<u8>) {
     out.push(if west <= 0 { b'+' } else { b'-' });
-    let offset = i64::from(west.unsigned_abs());
-    clock(offset, offset % 60 != 0, out);
+    clock(west.unsigned_abs(), west % 60 != 0, out);
 }
 
-fn clock(seconds: i64, with_seconds: bool, out: &mut Vec<u8>) {
-    let pair = |number: i64| PAIRS[number as usize % 100];
+#[inline]
+fn clock(seconds: u32, with_seconds: bool, out: &mut Vec<u8>) {
     let (h, m, s) = (pair(seconds / 3600), pair(seconds / 60 % 60), pair(seconds % 60));
     let text = [h[0], h[1], b':', m[0], m[1], b':', s[0], s[1]];
     out.extend_from_slice(if with_seconds { &text } else { &text[..5] });
 }
 
+fn pair(number: u32) -> [u8; 2] {
+    PAIRS[number as usize % 100]
+}
+
 /// Appends a day; says whether it is one before Christ.
+#[inline]
 fn day(days: i64, out: &mut Vec<u8>) -> bool {
     let (year, month, day) = civil(days + EPOCH);
     let before_christ = year <= 0;
-    let year = if before_christ { 1 - year } else { year } as usize;
+    let year = if before_christ { 1 - year } else { year } as u32;
     if year >= 10_000 {
         out.extend_from_slice(itoa::Buffer::new().format(year / 100).as_bytes());
     } else {
-        out.extend_from_slice(&PAIRS[year / 100]);
+        out.extend_from_slice(&pair(year / 100));
     }
-    let (y, m, d) = (PAIRS[year % 100], PAIRS[month as usize % 100], PAIRS[day as usize % 100]);
+    let (y, m, d) = (pair(year), pair(month), pair(day));
     out.extend_from_slice(&[y[0], y[1], b'-', m[0], m[1], b'-', d[0], d[1]]);
     before_christ
 }
@@ -95,17 +100,17 @@ fn era(before_christ: bool, out: &mut Vec<u8>) {
 }
 
 /// Year, month and day of a day counted from 1970-01-01 (Gregorian; Hinnant's algorithm). The year before 1
-/// is 0.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
+/// is 0. Counted from the year -4800, which no date precedes, small numbers without a sign will do.
+#[inline]
+fn civil(days: i64) -> (i32, u32, u32) {
+    let days = (days + 719_468 + 12 * 146_097) as u32;
+    let (era, of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    ((year_of_era + era * 400 + u32::from(month <= 2)) as i32 - 4800, month, day)
 }
 
 #[cfg(test)]

@@ -3,67 +3,86 @@
 /// Appends text as the inside of a JSON string. Bytes above 0x7f pass through.
 #[inline]
 pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    escape_by(bytes, out, |byte| match byte {
-        b'"' => br#"\""#,
-        b'\\' => br"\\",
-        b'\n' => br"\n",
-        b'\r' => br"\r",
-        b'\t' => br"\t",
-        _ => &CONTROL[usize::from(byte & 0x1f)],
-    });
+    escape_by(bytes, out, &ESCAPES);
 }
 
 /// The same as PostgreSQL's escape_json() does it, which has a letter for two more.
 #[inline]
 pub fn escape_as_jsonb(bytes: &[u8], out: &mut Vec<u8>) {
-    escape_by(bytes, out, |byte| match byte {
-        b'"' => br#"\""#,
-        b'\\' => br"\\",
-        b'\n' => br"\n",
-        b'\r' => br"\r",
-        b'\t' => br"\t",
-        8 => br"\b",
-        12 => br"\f",
-        _ => &CONTROL[usize::from(byte & 0x1f)],
-    });
+    escape_by(bytes, out, &ESCAPES_OF_JSONB);
 }
 
-const CONTROL: [[u8; 6]; 32] = {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut table = [*br"\u0000"; 32];
+/// The letter that follows the backslash for each byte; `u` if its number follows; 0: no escape.
+type Escapes = [u8; 256];
+
+const ESCAPES: Escapes = {
+    let mut table = [0; 256];
     let mut i = 0;
-    while i < 32 {
-        table[i][4] = DIGITS[i >> 4];
-        table[i][5] = DIGITS[i & 15];
+    while i < 0x20 {
+        table[i] = b'u';
         i += 1;
     }
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'\n' as usize] = b'n';
+    table[b'\r' as usize] = b'r';
+    table[b'\t' as usize] = b't';
+    table
+};
+
+const ESCAPES_OF_JSONB: Escapes = {
+    let mut table = ESCAPES;
+    table[8] = b'b';
+    table[12] = b'f';
     table
 };
 
 #[inline(always)]
-fn escape_by(bytes: &[u8], out: &mut Vec<u8>, escaped: impl Fn(u8) -> &'static [u8]) {
+fn escape_by(bytes: &[u8], out: &mut Vec<u8>, escapes: &'static Escapes) {
     out.reserve(bytes.len() + 2);
     let (chunks, rest) = bytes.as_chunks::<16>();
     let mut copied = 0;
     for (i, chunk) in chunks.iter().enumerate() {
-        let mut found = special(chunk);
-        while found != 0 {
-            let at = i * 16 + found.trailing_zeros() as usize;
-            found &= found - 1;
-            out.extend_from_slice(&bytes[copied..at]);
-            out.extend_from_slice(escaped(bytes[at]));
-            copied = at + 1;
+        if special(chunk) != 0 {
+            out.extend_from_slice(&bytes[copied..i * 16]);
+            escape_some(chunk, out, escapes);
+            copied = i * 16 + 16;
         }
     }
-    let start = bytes.len() - rest.len();
-    for (i, &byte) in rest.iter().enumerate() {
-        if byte < 0x20 || byte == b'"' || byte == b'\\' {
-            out.extend_from_slice(&bytes[copied..start + i]);
-            out.extend_from_slice(escaped(byte));
-            copied = start + i + 1;
+    let mut padded = [b' '; 16];
+    padded[..rest.len()].copy_from_slice(rest);
+    if special(&padded) == 0 {
+        out.extend_from_slice(&bytes[copied..]);
+    } else {
+        out.extend_from_slice(&bytes[copied..bytes.len() - rest.len()]);
+        escape_some(rest, out, escapes);
+    }
+}
+
+/// Appends up to sixteen bytes, each looked at.
+#[inline]
+fn escape_some(bytes: &[u8], out: &mut Vec<u8>, escapes: &Escapes) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 16 * 6];
+    let mut length = 0;
+    for &byte in bytes.iter().take(16) {
+        match escapes[usize::from(byte)] {
+            0 => {
+                text[length] = byte;
+                length += 1;
+            }
+            b'u' => {
+                let digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+                text[length..length + 6].copy_from_slice(&[b'\\', b'u', b'0', b'0', digits[0], digits[1]]);
+                length += 6;
+            }
+            letter => {
+                text[length..length + 2].copy_from_slice(&[b'\\', letter]);
+                length += 2;
+            }
         }
     }
-    out.extend_from_slice(&bytes[copied..]);
+    out.extend_from_slice(&text[..length]);
 }
 
 /// How many bytes from the start need no escape.
