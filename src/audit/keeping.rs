@@ -11,7 +11,7 @@ use crate::partition::period::Period;
 use crate::partition::policy::{self, Fate};
 use crate::partition::policy_api::{self, Request};
 use crate::partition::{create, table};
-use crate::pg::lookup;
+use crate::pg::{lookup, security};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -26,7 +26,7 @@ fn months() -> Shape {
     Shape { unit: None, period: Period::Months(1), timezone: Some("UTC".into()), anchor: None }
 }
 
-/// Gives the log its policy, if it has none. As the extension's owner.
+/// Gives the log its policy, if it has none or, after a restore, somebody else's. As the extension's owner.
 pub fn ensure_policy() -> Result<pg_sys::Oid> {
     let log = log()?;
     policy::follow_tables()?;
@@ -46,6 +46,8 @@ pub fn ensure_policy() -> Result<pg_sys::Oid> {
             analyze: false,
         };
         policy_api::manage(log, request)?;
+    } else if let Some(parent) = table::find(log) {
+        policy::set_owner(log, &security::role_name(parent.owner))?;
     }
     Ok(log)
 }

@@ -1,4 +1,5 @@
-//! Waiting for locks: a little, again and again, so that nobody queues up behind us for long.
+//! Waiting for locks: a little, again and again, so that nobody queues up behind us for long. What functions and
+//! procedures have in common; those of the latter, a transaction an attempt, are in `online/attempts.rs`.
 
 use crate::error::{Error, Result};
 use crate::pg::{procedure, security, subtransaction};
@@ -11,7 +12,7 @@ pub const TIMEOUT: &CStr = c"200ms";
 /// How long a function goes on trying; procedures have a deadline of their own.
 const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Whether a lock was not to be had, and trying again makes sense.
 #[must_use]
@@ -43,7 +44,7 @@ impl Pauses {
     /// How long to wait before the next attempt; none if there is no time for one.
     pub fn pause(&mut self) -> Option<Duration> {
         let pause = self.next;
-        self.next = (pause * 2).min(LONGEST_PAUSE);
+        self.next = (pause * 3 / 2).min(LONGEST_PAUSE);
         (Instant::now() + pause < self.deadline).then_some(pause)
     }
 }

@@ -344,6 +344,11 @@ pub fn set_ahead(relid: pg_sys::Oid, ahead: i32) -> Result<bool> {
     change(relid, "ahead = $4", "p.ahead <> $4", vec![ahead.into()])
 }
 
+/// Makes a policy its table's owner's: of a table of our own, whoever has come to own it by a restore.
+pub fn set_owner(relid: pg_sys::Oid, owner: &str) -> Result<bool> {
+    change(relid, "owner_name = $4", "p.owner_name <> $4", vec![owner.into()])
+}
+
 fn change(relid: pg_sys::Oid, set: &str, news: &str, values: Vec<DatumWithOid<'_>>) -> Result<bool> {
     follow_tables()?;
     let by = security::role_name(security::session_role());

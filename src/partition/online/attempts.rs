@@ -2,14 +2,12 @@
 //! it; then a pause that grows, in which everybody gets through, until a deadline.
 
 use crate::error::{Error, Result};
+use crate::partition::locking::{Pauses, is_busy};
 use crate::pg::procedure::Procedure;
 use crate::pg::{security, spi};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::time::{Duration, Instant};
-
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+use std::time::Instant;
 
 /// A procedure at work on somebody's table.
 #[derive(Clone, Copy)]
@@ -26,17 +24,16 @@ impl Attempts<'_> {
     /// Runs `work` as the owner in a transaction of its own, again and again while a lock is not to be
     /// had. Nothing of an attempt that fails stays.
     pub fn retrying<R>(&self, mut work: impl FnMut() -> Result<R>) -> Result<R> {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::until(self.deadline);
         loop {
             let error = match self.once(self.lock_timeout, &mut work) {
-                Err(error) if is_about_locks(&error) => error,
+                Err(error) if is_busy(&error) => error,
                 done => return done,
             };
-            if Instant::now() + pause >= self.deadline {
-                return Err(out_of_time(&error));
+            match pauses.pause() {
+                Some(pause) => self.procedure.sleep(pause),
+                None => return Err(out_of_time(&error)),
             }
-            self.procedure.sleep(pause);
-            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -45,7 +42,7 @@ impl Attempts<'_> {
     pub fn patiently<R>(&self, work: impl FnMut() -> Result<R>) -> Result<R> {
         let left = self.deadline.saturating_duration_since(Instant::now()).as_millis().clamp(1, 86_400_000);
         self.once(left as i32, work)
-            .map_err(|error| if is_about_locks(&error) { out_of_time(&error) } else { error })
+            .map_err(|error| if is_busy(&error) { out_of_time(&error) } else { error })
     }
 
     /// An error past the deadline, for work that takes many transactions.
@@ -87,13 +84,6 @@ fn autovacuum_gives_way() -> Result<()> {
         Err(error) if error.is_cancel() => Err(error),
         _ => Ok(()),
     }
-}
-
-fn is_about_locks(error: &Error) -> bool {
-    matches!(
-        error.code(),
-        PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE | PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED
-    )
 }
 
 fn out_of_time(error: &Error) -> Error {

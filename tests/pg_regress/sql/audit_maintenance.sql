@@ -26,6 +26,8 @@ CREATE VIEW months AS
      WHERE i.inhparent = 'architect.audit_entry'::regclass AND c.relname <> 'audit_entry_default';
 SELECT * FROM months;
 SELECT * FROM architect.partition_policies();
+-- Restored under another owner's name it is followed all the same.
+UPDATE architect.partition_policy SET owner_name = 'somebody';
 SELECT architect.set_audit_months_ahead(5);
 SELECT architect.set_audit_months_ahead(5);
 SELECT action, count(*) FROM architect.partition_plan('architect.audit_entry') GROUP BY 1;
