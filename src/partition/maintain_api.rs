@@ -230,7 +230,8 @@ fn partition_plan(
 ///
 /// Arguments: parent, one table only; runs, how many runs to show.
 /// Returns one row for each action: created, dropped, detached, archived, finalized, analyzed, finished; and
-/// conflict, held, deferred, refused, failed, with the reason; duration_ms. Privilege: EXECUTE.
+/// conflict, held, kept (the audit log's months that are not sealed), deferred, refused, failed, with the
+/// reason; duration_ms. Privilege: EXECUTE.
 #[pg_extern(stable)]
 #[allow(clippy::type_complexity)]
 fn partition_log(
