@@ -891,7 +891,8 @@ COMMENT ON ROUTINE architect.partition_log IS
 
 Arguments: parent, one table only; runs, how many runs to show.
 Returns one row for each action: created, dropped, detached, archived, finalized, analyzed, finished; and
-conflict, held, deferred, refused, failed, with the reason; duration_ms. Privilege: EXECUTE.';
+conflict, held, kept (the audit log''s months that are not sealed), deferred, refused, failed, with the
+reason; duration_ms. Privilege: EXECUTE.';
 COMMENT ON ROUTINE architect.partition_plan IS
 'What maintain_partitions() would do now.
 
