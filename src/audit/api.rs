@@ -1,29 +1,15 @@
 //! The SQL functions of audit.
 
 use crate::audit::coverage;
-use crate::audit::enable::{self, Report};
+use crate::audit::enable;
 use crate::audit::options::Options;
 use crate::capture::policy::Kind;
+use crate::capture::report::{oid_of, rows, texts};
 use crate::capture::schema;
 use crate::pg::security;
 use pgrx::PgRelation;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-
-fn rows(
-    reports: Vec<Report>,
-) -> TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))> {
-    TableIterator::new(reports.into_iter().map(|r| (r.object, r.action.to_owned(), r.detail)))
-}
-
-/// The argument's OID. It is closed here: DDL is refused on a relation the session itself holds open.
-fn oid_of(table: PgRelation) -> pgrx::pg_sys::Oid {
-    table.oid()
-}
-
-fn texts(values: Vec<Option<String>>) -> Vec<String> {
-    values.into_iter().flatten().collect()
-}
 
 /// Records every change of a table's rows in architect.audit_log, from the next statement on.
 ///

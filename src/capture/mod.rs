@@ -7,6 +7,7 @@
 //! | `policy.rs` | the stored policies, read below the snapshot of the transaction |
 //! | `shape.rs` | what relations have looked like, under a number that entries refer to |
 //! | `enable.rs` | recording a table, and ending it |
+//! | `options.rs` | pure: what may be asked for by callers of either |
 //! | `schema.rs` | the same for a whole schema, and tables created in it later |
 //! | `exchange.rs` | a table that takes the place of a recorded one |
 //! | `ddl.rs` | following DDL: new tables and partitions, renames |
@@ -53,6 +54,7 @@ pub mod image;
 pub mod key;
 pub mod log;
 mod notice;
+pub mod options;
 pub mod pack;
 mod pending;
 pub mod plan;

@@ -1,7 +1,7 @@
 //! The SQL functions of capturing.
 
 use crate::capture::policy::Kind;
-use crate::capture::report::Report;
+use crate::capture::report::{oid_of, rows, texts};
 use crate::capture::schema;
 use crate::cdc::options::{self, Options};
 use crate::cdc::{coverage, emit, enable};
@@ -9,21 +9,6 @@ use crate::pg::security;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AnyElement, JsonB, PgRelation};
-
-fn rows(
-    reports: Vec<Report>,
-) -> TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))> {
-    TableIterator::new(reports.into_iter().map(|r| (r.object, r.action.to_owned(), r.detail)))
-}
-
-fn texts(values: Vec<Option<String>>) -> Vec<String> {
-    values.into_iter().flatten().collect()
-}
-
-/// The argument's OID. It is closed here: DDL is refused on a relation the session itself holds open.
-fn oid_of(table: PgRelation) -> pgrx::pg_sys::Oid {
-    table.oid()
-}
 
 /// Puts every change of a table's rows into the change feed, from the next statement on.
 ///
