@@ -26,7 +26,7 @@ pub fn add(
     json.extend_from_slice(if json.is_empty() { b"[[\"" } else { b",[\"" });
     json.push(operation);
     json.extend_from_slice(b"\",");
-    json.extend_from_slice(relation.to_string().as_bytes());
+    json.extend_from_slice(itoa::Buffer::new().format(relation).as_bytes());
     json.push(b',');
     json.extend_from_slice(image);
     if let Some(key) = key {
@@ -34,7 +34,7 @@ pub fn add(
         json.extend_from_slice(key);
         if let Some(hash) = former_hash {
             json.push(b',');
-            json.extend_from_slice(hash.to_string().as_bytes());
+            json.extend_from_slice(itoa::Buffer::new().format(hash).as_bytes());
         }
     }
     json.push(b']');

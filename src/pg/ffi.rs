@@ -48,6 +48,8 @@ pub(super) mod unguarded {
             nulls: *mut bool,
         );
         pub fn RelationClose(relation: pg_sys::Relation);
+        pub fn pg_trigger_depth(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+        pub fn GetCurrentSubTransactionId() -> pg_sys::SubTransactionId;
         // These may.
         pub fn RelationIdGetRelation(relid: pg_sys::Oid) -> pg_sys::Relation;
         pub fn heap_form_tuple(

@@ -49,7 +49,7 @@ pub fn writing_id() -> u32 {
 /// another has the higher number, and so have later ones.
 pub fn savepoint() -> u32 {
     // SAFETY: reads backend-local state.
-    unsafe { pg_sys::GetCurrentSubTransactionId() }
+    unsafe { super::ffi::unguarded::GetCurrentSubTransactionId() }
 }
 
 /// The command being executed, counted within the transaction.

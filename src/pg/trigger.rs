@@ -226,7 +226,8 @@ pub fn protocol_violation(function: &str, expected: &str) -> Error {
 }
 
 /// How many triggers are being executed within one another.
+#[inline]
 pub fn depth() -> i32 {
-    // SAFETY: takes no arguments and reads backend-local state.
-    unsafe { pgrx::direct_function_call(pg_sys::pg_trigger_depth, &[]) }.unwrap_or_default()
+    // SAFETY: looks at none of its arguments, and only at backend-local state.
+    unsafe { super::ffi::unguarded::pg_trigger_depth(std::ptr::null_mut()).value() as i32 }
 }
