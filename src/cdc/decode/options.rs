@@ -191,14 +191,12 @@ impl Options {
 }
 
 fn patterns(option: &str, text: &str, parts: usize) -> Result<Vec<Pattern>> {
-    let found =
-        pattern::parse(text, parts, None).map_err(|why| invalid(option, text).detail(sentence(&why)))?;
+    let found = pattern::parse(text, parts, None).map_err(|why| misspelt(option, text, &why, parts))?;
     Ok(found.into_iter().map(|(pattern, _)| pattern).collect())
 }
 
 fn masks(option: &str, text: &str) -> Result<Vec<(Pattern, Mask)>> {
-    let found =
-        pattern::parse(text, 3, Some('=')).map_err(|why| invalid(option, text).detail(sentence(&why)))?;
+    let found = pattern::parse(text, 3, Some('=')).map_err(|why| misspelt(option, text, &why, 3))?;
     found
         .into_iter()
         .map(|(pattern, action)| match Mask::parse(&action) {
@@ -240,6 +238,13 @@ fn choice<T: Copy>(option: &str, text: &str, choices: &[(&str, T)]) -> Result<T>
 
 fn invalid(option: &str, value: &str) -> Error {
     Error::invalid_parameter(format!("invalid value for option \"{option}\": \"{value}\""))
+}
+
+fn misspelt(option: &str, value: &str, why: &str, parts: usize) -> Error {
+    let shape = if parts == 2 { "schema.table" } else { "schema.table.column" };
+    invalid(option, value).detail(sentence(why)).hint(format!(
+        "Write names as {shape}, separated by commas, with double quotes where SQL wants them and * for any."
+    ))
 }
 
 fn sentence(why: &str) -> String {
