@@ -12,6 +12,7 @@
 //! | `person.rs` | a person, from the key somebody gave |
 //! | `collect.rs`, `seek.rs` | a person's rows, found along the graph |
 //! | `plan.rs`, `staying.rs`, `holds.rs` | what erasing comes to, step by step; which rows stay; what stands in the way |
+//! | `trial.rs` | whether constraints take what masking puts into rows that stay |
 //! | `replace.rs`, `sql.rs` | pure: what takes a value's place; pieces of SQL |
 //! | `owner.rs` | statements on somebody's table, as its owner, that say nothing when they fail |
 //! | `erase.rs`, `erase_api.rs` | carrying a plan out |
@@ -65,4 +66,5 @@ mod staying;
 mod storage;
 mod table;
 mod tombstone;
+mod trial;
 mod verify;

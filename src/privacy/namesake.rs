@@ -61,11 +61,17 @@ pub fn declared_values(plan: &Plan) -> Vec<String> {
         let own = |class| matches!(class, Class::Own | Class::Masked | Class::Kept);
         let rows = node.rows.iter().filter(|row| own(row.class) && !row.key.is_empty());
         let values = rows.flat_map(|row| node.pick(row, &columns)).flatten();
-        found.extend(values.filter(|value| is_somebodys(table, value)));
+        found.extend(values.filter(|value| is_somebodys(table, value) && is_distinctive(value)));
     }
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Columns are declared direct unless somebody says otherwise: a single plain word in one may be anybody's.
+fn is_distinctive(value: &str) -> bool {
+    let words = value.split_whitespace().count();
+    words <= 12 && (words > 1 || value.contains(|c: char| c.is_ascii_digit() || c == '@'))
 }
 
 /// How full text search keeps some values, in every configuration there is; nothing where no column holds such vectors.

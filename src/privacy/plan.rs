@@ -8,7 +8,7 @@ use super::replace::{self, Replacement};
 use super::secret::Secret;
 use super::seek;
 use super::staying::{can_detach, detaches, ghost, hold_back, stays};
-use super::storage;
+use super::{storage, trial};
 use crate::error::Result;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -109,7 +109,12 @@ pub fn make(subject_type: &str, key: &Value, wishes: &Wishes) -> Result<Plan> {
         plan.collection = collect::collect(&plan.graph, &options)?;
         plan.hold_rows(&held);
         plan.decide();
-        plan.steps = plan.make_steps();
+        let mut steps = plan.make_steps();
+        // An export changes nothing that a constraint could refuse.
+        if !wishes.every_row {
+            trial::of(&plan, &mut steps)?;
+        }
+        plan.steps = steps;
         plan.steps.extend(blocked);
     }
     plan.hash = plan.take_hash(&secret);

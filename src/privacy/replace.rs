@@ -131,6 +131,8 @@ fn by_action(column: &Column, action: Action, params: &Value, values: &mut Value
 
 /// What stands for a text that there must be.
 const ERASED: &str = "erased";
+/// Behind it where it must be an address: in a domain nobody can have.
+const DOMAIN: &str = "@erased.invalid";
 /// Digits behind the word, in hexadecimal, where the column has room.
 const DIGITS: i32 = 32;
 /// Shorter columns have no room for the word and digits enough.
@@ -140,7 +142,8 @@ const FEWEST: i32 = 13;
 /// himself so.
 fn random_text(column: &Column) -> (String, bool) {
     let own = of("t", column.name());
-    let room = column.length.map_or(DIGITS, |length| length - ERASED.len() as i32 - 1);
+    let behind = if column.wants_at { DOMAIN } else { "" };
+    let room = column.length.map_or(DIGITS, |length| length - (ERASED.len() + 1 + behind.len()) as i32);
     if room < FEWEST {
         let length = column.length.unwrap_or(DIGITS);
         return (format!("pg_catalog.left({RANDOM}, {length})::{}", column.full_type), false);
@@ -148,8 +151,8 @@ fn random_text(column: &Column) -> (String, bool) {
     let digits = room.min(DIGITS);
     (
         format!(
-            "CASE WHEN {own}::pg_catalog.text OPERATOR(pg_catalog.~) '^{ERASED}-[0-9a-f]{{{digits}}}$' THEN {own}
-              ELSE pg_catalog.concat('{ERASED}-', pg_catalog.left({RANDOM}, {digits}))::{} END",
+            "CASE WHEN {own}::pg_catalog.text OPERATOR(pg_catalog.~) '^{ERASED}-[0-9a-f]{{{digits}}}{behind}$' THEN {own}
+              ELSE pg_catalog.concat('{ERASED}-', pg_catalog.left({RANDOM}, {digits}), '{behind}')::{} END",
             column.full_type
         ),
         true,
@@ -158,6 +161,7 @@ fn random_text(column: &Column) -> (String, bool) {
 
 /// Whether a text is one that erasing writes.
 pub fn is_ours(text: &str) -> bool {
+    let text = text.strip_suffix(DOMAIN).unwrap_or(text);
     if !text.is_empty() && ERASED.starts_with(text) {
         return true;
     }
@@ -179,6 +183,11 @@ fn by_type(column: &Column, values: &mut Values) -> Option<(String, bool)> {
     match column.kind {
         Kind::Text if column.unique => Some(random_text(column)),
         Kind::Text => {
+            if column.wants_at
+                && column.length.is_none_or(|length| length as usize >= ERASED.len() + DOMAIN.len())
+            {
+                return constant(&format!("{ERASED}{DOMAIN}"), values);
+            }
             let word: String = ERASED.chars().take(column.length.unwrap_or(6).max(0) as usize).collect();
             constant(&word, values)
         }

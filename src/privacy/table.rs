@@ -39,6 +39,8 @@ pub struct Column {
     pub generated: bool,
     pub identity_always: bool,
     pub unique: bool,
+    /// A constraint of it, or of its domain, asks for an @.
+    pub wants_at: bool,
 }
 
 impl Column {
@@ -216,7 +218,11 @@ fn columns(relids: &[pg_sys::Oid]) -> Result<HashMap<u32, Vec<Column>>> {
                 pg_catalog.format_type(t.oid, -1), t.oid, t.typcategory,
                 pg_catalog.format_type(a.atttypid, -1), a.attnotnull OR d.typnotnull, a.attgenerated OPERATOR(pg_catalog.<>) '',
                 a.attidentity OPERATOR(pg_catalog.=) 'a',
-                m.typmod, CASE WHEN m.typmod OPERATOR(pg_catalog.>=) 0 THEN pg_catalog.format_type(t.oid, m.typmod) END
+                m.typmod, CASE WHEN m.typmod OPERATOR(pg_catalog.>=) 0 THEN pg_catalog.format_type(t.oid, m.typmod) END,
+                EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
+                         WHERE k.contype OPERATOR(pg_catalog.=) 'c'::\"char\" AND pg_catalog.strpos(pg_catalog.pg_get_constraintdef(k.oid), '@') OPERATOR(pg_catalog.>) 0
+                           AND (k.conrelid OPERATOR(pg_catalog.=) a.attrelid AND a.attnum OPERATOR(pg_catalog.=) ANY (k.conkey)
+                                OR k.contypid OPERATOR(pg_catalog.=) a.atttypid AND k.contypid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid))
            FROM pg_catalog.pg_attribute AS a
            JOIN base AS b ON b.start OPERATOR(pg_catalog.=) a.atttypid
            JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) b.type AND t.typtype OPERATOR(pg_catalog.<>) 'd'
@@ -246,6 +252,7 @@ fn columns(relids: &[pg_sys::Oid]) -> Result<HashMap<u32, Vec<Column>>> {
                 generated: row.get(9)?.unwrap_or_default(),
                 identity_always: row.get(10)?.unwrap_or_default(),
                 unique: false,
+                wants_at: row.get(13)?.unwrap_or_default(),
             };
             Ok((row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid), type_oid, column))
         },

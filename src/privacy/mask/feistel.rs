@@ -8,6 +8,11 @@ use std::hash::Hasher;
 
 const ROUNDS: u8 = 8;
 
+/// Eight bytes of a secret, from a place on.
+pub fn word(secret: &[u8; 32], at: usize) -> u64 {
+    secret[at..at + 8].iter().fold(0u64, |n, &byte| (n << 8) | u64::from(byte))
+}
+
 #[derive(Clone, Copy)]
 pub struct Permutation {
     key: (u64, u64),
@@ -15,8 +20,7 @@ pub struct Permutation {
 
 impl Permutation {
     pub fn new(secret: &[u8; 32]) -> Self {
-        let word = |at: usize| secret[at..at + 8].iter().fold(0u64, |n, &byte| (n << 8) | u64::from(byte));
-        Self { key: (word(0), word(8)) }
+        Self { key: (word(secret, 0), word(secret, 8)) }
     }
 
     /// What `value` becomes among the numbers below `limit`; it is one of them.
@@ -40,10 +44,10 @@ impl Permutation {
         let mask = (1u64 << half) - 1;
         let (mut left, mut right) = (value >> half, value & mask);
         for round in 0..ROUNDS {
+            // Half the bits are 32 at most: the round has room above them.
             let mut hasher = SipHasher24::new_with_keys(self.key.0, self.key.1);
             hasher.write_u64(tweak);
-            hasher.write_u8(round);
-            hasher.write_u64(right);
+            hasher.write_u64(right | u64::from(round) << 56);
             (left, right) = (right, left ^ (hasher.finish() & mask));
         }
         (left << half) | right
@@ -61,18 +65,25 @@ impl Permutation {
     /// Digits are replaced by digits, everything else stays where it is.
     pub fn digits(&self, text: &str) -> String {
         const CHUNK: usize = 18;
-        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_digit).collect();
-        let mut replaced = Vec::with_capacity(digits.len());
-        for (i, chunk) in digits.chunks(CHUNK).enumerate() {
-            let number = chunk.iter().fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0'));
-            let limit = 10u64.pow(chunk.len() as u32);
+        let mut places = text.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_digit()).map(|(i, _)| i);
+        let mut bytes = text.as_bytes().to_vec();
+        let mut chunk = Vec::with_capacity(CHUNK);
+        for number in 0.. {
+            chunk.clear();
+            chunk.extend(places.by_ref().take(CHUNK));
+            if chunk.is_empty() {
+                break;
+            }
+            let value = chunk.iter().fold(0u64, |n, &place| n * 10 + u64::from(bytes[place] - b'0'));
             // Another permutation for each place: equal chunks do not stay equal.
-            let keyed = Self { key: (self.key.0 ^ i as u64, self.key.1) };
-            replaced
-                .extend(format!("{:0width$}", keyed.below(number, limit), width = chunk.len()).into_bytes());
+            let keyed = Self { key: (self.key.0 ^ number, self.key.1) };
+            let mut masked = keyed.below(value, 10u64.pow(chunk.len() as u32));
+            for &place in chunk.iter().rev() {
+                bytes[place] = b'0' + (masked % 10) as u8;
+                masked /= 10;
+            }
         }
-        let mut next = replaced.into_iter();
-        text.chars().map(|c| if c.is_ascii_digit() { next.next().map_or(c, char::from) } else { c }).collect()
+        String::from_utf8(bytes).unwrap_or_default()
     }
 }
 
