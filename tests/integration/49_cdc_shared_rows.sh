@@ -62,6 +62,25 @@ $(copy_in 114 116)
 COMMIT"
 complete "COPY in a savepoint that is not released" 85
 
+# A row that cannot be written fails its savepoint; what waits for the statement around is written all the same.
+sql "CREATE TABLE c (id int PRIMARY KEY, v text); SELECT FROM architect.enable_cdc('c');
+CREATE FUNCTION fault(image json, operation \"char\") RETURNS int IMMUTABLE LANGUAGE plpgsql AS \$\$ BEGIN
+  IF operation = 'P' AND image::text LIKE '%boom%' THEN RAISE 'no room'; END IF; RETURN 1; END \$\$;
+CREATE FUNCTION explode() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN
+  BEGIN INSERT INTO b SELECT g, 'boom' FROM generate_series(201, 203) AS g; EXCEPTION WHEN raise_exception THEN UPDATE c SET v = SQLERRM WHERE id = 0; END;
+  RETURN NULL; END \$\$;
+INSERT INTO c VALUES (0);
+CREATE TRIGGER zz_explode AFTER INSERT ON c FOR EACH ROW WHEN (NEW.id = 3) EXECUTE FUNCTION explode();
+DO \$\$ DECLARE one regclass; BEGIN
+  FOR one IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'architect.change_entry'::regclass LOOP
+    EXECUTE format('CREATE INDEX fault_%s ON %s (fault(image, operation))', one::oid, one);
+  END LOOP; END \$\$;
+INSERT INTO c SELECT g FROM generate_series(1, 3) AS g;
+DO \$\$ DECLARE one regclass; BEGIN
+  FOR one IN SELECT indexrelid::regclass FROM pg_index WHERE indexrelid::regclass::text LIKE 'architect.fault%' LOOP EXECUTE format('DROP INDEX %s', one); END LOOP; END \$\$" >/dev/null
+sql_is "the savepoint failed" "SELECT v, (SELECT count(*) FROM b WHERE v = 'boom') FROM c WHERE id = 0" "no room|0"
+sql_is "the statement around is in the feed" "SELECT string_agg(operation || (row_key ->> 'id'), ' ' ORDER BY row_key ->> 'id', operation) FROM architect.change_log WHERE table_name = 'c'" "insert0 update0 insert1 insert2 insert3"
+
 # A person goes from the rows that are shared, from a document however deep, and nothing else does.
 sql "CREATE TABLE person (id int PRIMARY KEY, name text, email text, n numeric, doc jsonb);
 SELECT FROM architect.enable_cdc('person');
