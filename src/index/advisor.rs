@@ -69,10 +69,13 @@ struct Candidate {
     used: bool,
 }
 
+/// The part of the budget that is filled by estimates: what is built is to fit, and each may be a little larger.
+const FILLED: f64 = 0.98;
+
 /// A table of so many pages that a tenth of an index is worth a word: ten megabytes.
 const PACKED_PAGES: f64 = 1280.0;
 
-/// Plans made of a question with its own candidates, and with those of all statements.
+/// Plans made of a statement with its own candidates, and with those of all statements.
 const PLANS_OF_OWN: usize = 12;
 const PLANS_OF_ALL: usize = 8;
 
@@ -113,10 +116,11 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
         deadline: request.deadline,
     };
     for (question, relevant) in relevant.iter().enumerate() {
-        plans +=
-            search::explore(&mut oracle, &mut known[question], question, relevant, &prices, PLANS_OF_ALL)?;
+        let most = PLANS_OF_ALL / statements[questions[question].statement].parameters.len().max(1);
+        plans += search::explore(&mut oracle, &mut known[question], question, relevant, &prices, most)?;
     }
-    let mut search = Search::new(&mut oracle, &weights_of, &prices, &relevant, known, request.budget);
+    let mut search =
+        Search::new(&mut oracle, &weights_of, &prices, &relevant, known, request.budget * FILLED);
     let order = search.run()?;
     let mut creations = Vec::new();
     let mut chosen: Set = Vec::new();
@@ -257,7 +261,7 @@ fn survey(
                 question,
                 &own,
                 &pool.prices,
-                PLANS_OF_OWN,
+                PLANS_OF_OWN / statement.parameters.len().max(1),
             )?;
         }
     }

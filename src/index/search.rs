@@ -38,6 +38,8 @@ pub struct Search<'a, P: Planner> {
     budget: f64,
     known: Vec<Plans>,
     exact: HashMap<(usize, Set), Answer>,
+    /// What of the whole workload's time is not worth a question either.
+    trifle: f64,
     /// Plans made and answers found without one.
     pub plans: usize,
     pub reused: usize,
@@ -52,7 +54,8 @@ impl<'a, P: Planner> Search<'a, P> {
         known: Vec<Plans>,
         budget: f64,
     ) -> Self {
-        Self { planner, weights, prices, relevant, budget, known, exact: HashMap::new(), plans: 0, reused: 0 }
+        let exact = HashMap::new();
+        Self { planner, weights, prices, relevant, budget, known, exact, trifle: 0.0, plans: 0, reused: 0 }
     }
 
     /// What one question costs with a set of indexes.
@@ -89,6 +92,7 @@ impl<'a, P: Planner> Search<'a, P> {
     pub fn run(&mut self) -> Result<Set> {
         let mut best: Set = Vec::new();
         let mut least = self.total(&best)?;
+        self.trifle = least * TRIFLE * 0.2;
         let mut starts = vec![];
         for exponent in GREEDY {
             let (found, cramped) = self.greedy(exponent)?;
@@ -175,7 +179,8 @@ impl<'a, P: Planner> Search<'a, P> {
             }
             let before = self.answer(question, set)?.cost;
             let inside = self.within(question, &with);
-            if before - self.known[question].at_least(&inside) > before * TRIFLE {
+            let hope = before - self.known[question].at_least(&inside);
+            if hope > before * TRIFLE && self.weights[question] * hope > self.trifle {
                 gain += self.weights[question] * (before - self.answer(question, &with)?.cost);
             }
         }

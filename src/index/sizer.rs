@@ -16,7 +16,7 @@ use std::rc::Rc;
 /// Blocks read of a table for a size within a few percent.
 const BLOCKS: f64 = 400.0;
 /// And where hundreds of candidates are weighed against each other.
-const FEW_BLOCKS: f64 = 120.0;
+const FEW_BLOCKS: f64 = 240.0;
 
 /// Sizes indexes; keeps what it has read.
 pub struct Sizer {
