@@ -289,8 +289,9 @@ how far it may fall behind before run_maintenance() stops keeping the feed for i
 Returns one row: created, exists or changed. A consumer that is there keeps its position.
 Errors: 55000 a table is not captured; 42710 it exists and wants other tables, topics or operations;
 22023 invalid value; 42501 no right to read the tables. Lock: none on tables. Privilege: EXECUTE, and SELECT
-on the tables, or on architect.change_log where tables is null. The consumer belongs to the current role:
-its members, and those of the extension''s owner, may use it.';
+on the tables, whose row-level security must not apply to the caller, or on architect.change_log where tables
+is null; events of topics take no more than EXECUTE. The consumer belongs to the current role: its members,
+and those of the extension''s owner, may use it.';
 COMMENT ON ROUTINE architect.create_monthly_partitions IS
 'Makes a table''s monthly partitions: the current month''s, those of the coming months and, if asked for,
 of past ones. Safe to call again at any time: what is there stays as it is.

@@ -25,8 +25,9 @@ use pgrx::prelude::*;
 /// Returns one row: created, exists or changed. A consumer that is there keeps its position.
 /// Errors: 55000 a table is not captured; 42710 it exists and wants other tables, topics or operations;
 /// 22023 invalid value; 42501 no right to read the tables. Lock: none on tables. Privilege: EXECUTE, and SELECT
-/// on the tables, or on architect.change_log where tables is null. The consumer belongs to the current role:
-/// its members, and those of the extension's owner, may use it.
+/// on the tables, whose row-level security must not apply to the caller, or on architect.change_log where tables
+/// is null; events of topics take no more than EXECUTE. The consumer belongs to the current role: its members,
+/// and those of the extension's owner, may use it.
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
 fn create_consumer(

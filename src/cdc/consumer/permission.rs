@@ -61,6 +61,19 @@ pub fn check_tables(tables: Option<&[pg_sys::Oid]>) -> Result<()> {
                 error.hint("GRANT SELECT on the table to the role, or leave the table out.")
             });
         }
+        let hidden = spi::read_one::<bool>(
+            "SELECT pg_catalog.row_security_active($1::pg_catalog.oid)",
+            &[relid.into()],
+        );
+        if hidden == Some(true) && !is_admin() {
+            let name = lookup::qualified_name(relid).unwrap_or_else(|| relid.to_u32().to_string());
+            return Err(Error::insufficient_privilege(format!("row-level security hides rows of {name}"))
+                .detail(format!(
+                    "Policies apply to role \"{}\"; a consumer gets the changes of every row.",
+                    security::role_name(role)
+                ))
+                .hint("Let a role make the consumer that may see every row, and be a member of that role."));
+        }
     }
     Ok(())
 }

@@ -96,6 +96,12 @@ SELECT action FROM architect.create_consumer('mine', tables => '{t}');
 SELECT architect.create_consumer('odd rows', tables => '{t,odd}');
 SELECT architect.create_consumer('all');
 RESET ROLE;
+-- Who sees some rows of a table does not get the changes of all.
+ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+SET ROLE batches_maker;
+SELECT architect.create_consumer('some rows', tables => '{t}');
+RESET ROLE;
+ALTER TABLE t DISABLE ROW LEVEL SECURITY;
 INSERT INTO t VALUES (50, 0);
 SET ROLE batches_other;
 SELECT architect.poll_changes('mine');
