@@ -206,6 +206,7 @@ fn facts(relids: &[pg_sys::Oid]) -> Result<Vec<Table>> {
     Ok(relids.iter().filter_map(|relid| rows.iter().find(|table| table.relid == *relid)).cloned().collect())
 }
 
+// Two conditions on constraints and not one with OR: each has an index, and few definitions are spelled out.
 fn columns(relids: &[pg_sys::Oid]) -> Result<HashMap<u32, Vec<Column>>> {
     let rows = spi::read_now(
         "WITH RECURSIVE base (start, type, typmod) AS (
@@ -220,9 +221,12 @@ fn columns(relids: &[pg_sys::Oid]) -> Result<HashMap<u32, Vec<Column>>> {
                 a.attidentity OPERATOR(pg_catalog.=) 'a',
                 m.typmod, CASE WHEN m.typmod OPERATOR(pg_catalog.>=) 0 THEN pg_catalog.format_type(t.oid, m.typmod) END,
                 EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
-                         WHERE k.contype OPERATOR(pg_catalog.=) 'c'::\"char\" AND pg_catalog.strpos(pg_catalog.pg_get_constraintdef(k.oid), '@') OPERATOR(pg_catalog.>) 0
-                           AND (k.conrelid OPERATOR(pg_catalog.=) a.attrelid AND a.attnum OPERATOR(pg_catalog.=) ANY (k.conkey)
-                                OR k.contypid OPERATOR(pg_catalog.=) a.atttypid AND k.contypid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid))
+                         WHERE k.conrelid OPERATOR(pg_catalog.=) a.attrelid AND k.contype OPERATOR(pg_catalog.=) 'c'::\"char\"
+                           AND a.attnum OPERATOR(pg_catalog.=) ANY (k.conkey)
+                           AND pg_catalog.strpos(pg_catalog.pg_get_constraintdef(k.oid), '@') OPERATOR(pg_catalog.>) 0)
+                OR EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
+                            WHERE k.contypid OPERATOR(pg_catalog.=) a.atttypid AND k.contype OPERATOR(pg_catalog.=) 'c'::\"char\"
+                              AND pg_catalog.strpos(pg_catalog.pg_get_constraintdef(k.oid), '@') OPERATOR(pg_catalog.>) 0)
            FROM pg_catalog.pg_attribute AS a
            JOIN base AS b ON b.start OPERATOR(pg_catalog.=) a.atttypid
            JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) b.type AND t.typtype OPERATOR(pg_catalog.<>) 'd'
