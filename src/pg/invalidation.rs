@@ -2,18 +2,15 @@
 //!
 //! The callbacks only take notes; they read no catalogue, raise nothing and free nothing.
 
+use super::changed::Changed;
 use pgrx::pg_sys;
-use std::cell::{Cell, RefCell};
-
-/// More changed relations than this are noted as "all of them".
-const MOST: usize = 256;
+use std::cell::Cell;
 
 thread_local! {
     static CHANGES: Cell<u64> = const { Cell::new(0) };
     static ROLLBACKS: Cell<u64> = const { Cell::new(0) };
     static PENDING: Cell<bool> = const { Cell::new(false) };
-    static ALL: Cell<bool> = const { Cell::new(false) };
-    static CHANGED: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
+    static CHANGED: Changed = const { Changed::new() };
     /// The lowest savepoint rolled back; 0 for a whole transaction.
     static ABORTED: Cell<u32> = const { Cell::new(NONE) };
     static COMMITTED: Cell<bool> = const { Cell::new(false) };
@@ -41,10 +38,8 @@ pub fn pending() -> bool {
 /// Takes the notes, leaving none.
 pub fn take() -> Notes {
     PENDING.with(|pending| pending.set(false));
-    let all = ALL.with(|all| all.replace(false));
-    let changed = CHANGED.with(|changed| std::mem::take(&mut *changed.borrow_mut()));
     Notes {
-        changed: (!all).then_some(changed),
+        changed: CHANGED.with(Changed::take),
         aborted: Some(ABORTED.with(|lowest| lowest.replace(NONE))).filter(|&lowest| lowest != NONE),
         committed: COMMITTED.with(|flag| flag.replace(false)),
     }
@@ -63,17 +58,7 @@ pub fn register() {
 unsafe extern "C-unwind" fn relation_changed(_argument: pg_sys::Datum, relid: pg_sys::Oid) {
     CHANGES.with(|changes| changes.set(changes.get() + 1));
     PENDING.with(|pending| pending.set(true));
-    let noted = relid != pg_sys::InvalidOid
-        && CHANGED.with(|changed| match changed.try_borrow_mut() {
-            Ok(mut list) if list.len() < MOST => {
-                list.push(relid);
-                true
-            }
-            _ => false,
-        });
-    if !noted {
-        ALL.with(|all| all.set(true));
-    }
+    CHANGED.with(|changed| changed.note(relid));
 }
 
 unsafe extern "C-unwind" fn transaction_event(

@@ -6,6 +6,7 @@ mod analysis;
 pub mod append;
 pub mod batches;
 pub mod calendar;
+mod changed;
 pub mod cursor;
 pub mod datetime;
 pub mod datum;

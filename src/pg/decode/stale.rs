@@ -3,17 +3,14 @@
 //!
 //! Apart from `pg::invalidation`, whose notes belong to capture: both may be at work in one session.
 
+use super::super::changed::Changed;
 use pgrx::pg_sys;
-use std::cell::{Cell, RefCell};
-
-/// More changed relations than this are noted as "all of them".
-const MOST: usize = 256;
+use std::cell::Cell;
 
 thread_local! {
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
     static PENDING: Cell<bool> = const { Cell::new(false) };
-    static ALL: Cell<bool> = const { Cell::new(false) };
-    static CHANGED: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
+    static CHANGED: Changed = const { Changed::new() };
 }
 
 /// Starts taking notes; forgets those of a decoder before.
@@ -44,27 +41,15 @@ pub fn pending() -> bool {
 /// Takes the notes: relations that changed; none means every relation may have.
 pub fn take() -> Option<Vec<pg_sys::Oid>> {
     PENDING.set(false);
-    let all = ALL.replace(false);
-    let changed = CHANGED.take();
-    (!all).then_some(changed)
+    CHANGED.with(Changed::take)
 }
 
 unsafe extern "C-unwind" fn relation_changed(_argument: pg_sys::Datum, relid: pg_sys::Oid) {
     PENDING.set(true);
-    let noted = relid != pg_sys::InvalidOid
-        && CHANGED.with(|changed| match changed.try_borrow_mut() {
-            Ok(mut list) if list.len() < MOST => {
-                list.push(relid);
-                true
-            }
-            _ => false,
-        });
-    if !noted {
-        ALL.set(true);
-    }
+    CHANGED.with(|changed| changed.note(relid));
 }
 
 unsafe extern "C-unwind" fn schema_changed(_argument: pg_sys::Datum, _cache: i32, _hash: u32) {
     PENDING.set(true);
-    ALL.set(true);
+    CHANGED.with(|changed| changed.note(pg_sys::InvalidOid));
 }
