@@ -53,10 +53,12 @@ pub fn own_relation(name: &str) -> Option<pg_sys::Oid> {
 
 /// Owner of the extension: the role that owns its storage.
 pub fn extension_owner() -> Option<pg_sys::Oid> {
-    super::spi::read_one::<pg_sys::Oid>(
+    super::kept::read_one_now::<pg_sys::Oid>(
         "SELECT extowner FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'db_architect'",
         &[],
     )
+    .ok()
+    .flatten()
 }
 
 /// OID of the relation of this name.

@@ -22,6 +22,7 @@ mod index_entries;
 pub mod invalidation;
 pub mod json;
 mod jsonb;
+pub mod kept;
 pub mod lock;
 pub mod lock_table;
 pub mod lookup;

@@ -3,7 +3,7 @@
 use super::action::Action;
 use super::storage;
 use crate::error::{Error, Result};
-use crate::pg::{security, spi};
+use crate::pg::{kept, security};
 use pgrx::JsonB;
 use serde_json::Value;
 
@@ -63,7 +63,7 @@ pub fn subjects() -> Result<Vec<Subject>> {
         return Ok(Vec::new());
     }
     security::as_extension_owner(|| {
-        spi::read_now(
+        kept::read_now(
             "SELECT s.subject_type, s.schema_name, s.table_name, s.key_columns, s.identity_columns, s.on_erase
                FROM architect.privacy_subject AS s ORDER BY s.subject_type",
             &[],
@@ -93,7 +93,7 @@ pub fn columns() -> Result<Vec<Column>> {
         return Ok(Vec::new());
     }
     let rows = security::as_extension_owner(|| {
-        spi::read_now(
+        kept::read_now(
             "SELECT c.schema_name, c.table_name, c.column_name, c.json_path, c.category, c.identifier_class, c.action,
                     c.params, c.purpose, c.legal_basis, c.retention::pg_catalog.text, c.retention_from, c.recipients
                FROM architect.privacy_column AS c ORDER BY c.schema_name, c.table_name, c.column_id",
@@ -125,7 +125,7 @@ pub fn columns() -> Result<Vec<Column>> {
 
 pub fn edges(subject_type: &str) -> Result<Vec<Edge>> {
     security::as_extension_owner(|| {
-        spi::read_now(
+        kept::read_now(
             "SELECT e.edge_id, e.schema_name, e.table_name, e.columns, e.json_path, e.to_schema, e.to_table, e.to_columns,
                     e.direction, e.discriminator_column, e.discriminator_value, e.ownership, e.on_erase, e.person_columns
                FROM architect.privacy_edge AS e

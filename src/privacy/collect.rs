@@ -4,7 +4,6 @@ use super::graph::{Graph, Link, Ownership};
 use super::owner::{self, Values};
 use super::seek::{condition, direct, until, wanted};
 use super::sql::{self, Typed, array, of};
-use super::table;
 use crate::error::{Error, Result};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -422,7 +421,7 @@ impl<'a> Search<'a> {
             watchers.push((key.relid, names(key.relid, &key.columns), names(to.relid, &key.to_columns)));
         }
         for (relid, columns, to_columns) in watchers {
-            let Some(watcher) = table::load(&[relid], &[])?.into_iter().next() else { continue };
+            let Some(watcher) = self.graph.table(relid)? else { continue };
             let places: Vec<usize> = to_columns
                 .iter()
                 .filter_map(|name| self.nodes[link.to].wanted.iter().position(|w| w == name))

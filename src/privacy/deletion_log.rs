@@ -2,9 +2,10 @@
 
 use super::storage;
 use crate::error::{Error, Result};
-use crate::pg::{security, session, spi};
+use crate::pg::{kept, security, session, spi};
 use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
 
 /// Keeps writers of the chain apart: 'archdele' in ASCII.
 const LOCK: i64 = 0x6172_6368_6465_6c65;
@@ -36,11 +37,8 @@ pub struct Run<'a> {
     pub plan_hash: &'a str,
 }
 
-/// Appends entries; returns the hash of the last.
-pub fn append(run: &Run, entries: &[Entry]) -> Result<Vec<u8>> {
-    let by = security::role_name(security::session_role());
-    let txid = session::transaction_id();
-    let insert = format!(
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    format!(
         "INSERT INTO architect.data_deletion_log (seq, request_id, subject_type, plan_hash, step, object_name, action, columns,
                 rows_affected, rows_retained, reason, retained_until, executed_by, owner_role, txid, executed_at, previous_hash, hash)
          SELECT l.*, pg_catalog.sha256($18 OPERATOR(pg_catalog.||) pg_catalog.int8send(pg_catalog.length(l.previous_hash)::pg_catalog.int8)
@@ -50,7 +48,13 @@ pub fn append(run: &Run, entries: &[Entry]) -> Result<Vec<u8>> {
                         $12::pg_catalog.timestamptz AS retained_until, $13 AS executed_by, $14 AS owner_role,
                         $15::pg_catalog.xid8 AS txid, $16 AS executed_at, $17 AS previous_hash) AS l
          RETURNING hash"
-    );
+    )
+});
+
+/// Appends entries; returns the hash of the last.
+pub fn append(run: &Run, entries: &[Entry]) -> Result<Vec<u8>> {
+    let by = security::role_name(security::session_role());
+    let txid = session::transaction_id();
     security::as_extension_owner(|| {
         spi::run("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[LOCK.into()])?;
         let (mut seq, mut previous) = end()?;
@@ -60,8 +64,8 @@ pub fn append(run: &Run, entries: &[Entry]) -> Result<Vec<u8>> {
             let at = session::clock();
             let stored = TimestampWithTimeZone::try_from(at)
                 .map_err(|_| Error::internal("a point in time is out of range"))?;
-            previous = spi::run_one::<Vec<u8>>(
-                &insert,
+            previous = kept::run_one::<Vec<u8>>(
+                INSERT.as_str(),
                 &[
                     seq.into(),
                     run.request_id.into(),
@@ -92,7 +96,7 @@ pub fn append(run: &Run, entries: &[Entry]) -> Result<Vec<u8>> {
 
 /// Number and hash of the last entry.
 fn end() -> Result<(i64, Vec<u8>)> {
-    let rows = spi::read_now(
+    let rows = kept::read_now(
         "SELECT l.seq, l.hash FROM architect.data_deletion_log AS l ORDER BY l.seq DESC LIMIT 1",
         &[],
         |row| Ok((row.get::<i64>(1)?.unwrap_or_default(), row.get::<Vec<u8>>(2)?.unwrap_or_default())),

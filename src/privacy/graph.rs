@@ -6,8 +6,9 @@ use super::order;
 use super::table::{self, Table};
 use crate::catalog::relation;
 use crate::error::{Error, Result};
-use crate::pg::{ffi, lookup, spi};
+use crate::pg::{ffi, kept, lookup};
 use pgrx::pg_sys;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +111,8 @@ pub struct Graph {
     pub order: Vec<Vec<usize>>,
     /// Every foreign key between any tables.
     pub foreign_keys: Vec<ForeignKey>,
+    /// Other tables, which refer to what the person's rows refer to.
+    watchers: Vec<Table>,
     /// Distance from the person's own table.
     pub depth: Vec<usize>,
 }
@@ -122,13 +125,19 @@ impl Graph {
         let root = resolve(&subject.schema, &subject.table)?;
         let foreign_keys = foreign_keys()?;
         let reached = reach(root, &edges, &foreign_keys)?;
-        let tables = table::load(&reached.relids, &declared)?;
+        let wanted = reached.with_watchers(&foreign_keys);
+        let mut tables = table::load(&wanted, &declared)?;
+        if tables.len() < wanted.len() {
+            return Err(gone("a table"));
+        }
+        let watchers = tables.split_off(reached.relids.len());
         let mut graph = Self {
             subject,
             tables,
             links: Vec::new(),
             order: Vec::new(),
             foreign_keys,
+            watchers,
             depth: reached.depth,
         };
         graph.check_root()?;
@@ -144,6 +153,14 @@ impl Graph {
             .collect();
         graph.order = order::order(graph.tables.len(), &refers);
         Ok(graph)
+    }
+
+    /// A table that the graph has, or any other.
+    pub fn table(&self, relid: pg_sys::Oid) -> Result<Option<Cow<'_, Table>>> {
+        match self.tables.iter().chain(&self.watchers).find(|table| table.relid == relid) {
+            Some(table) => Ok(Some(Cow::Borrowed(table))),
+            None => Ok(table::load(&[relid], &[])?.into_iter().next().map(Cow::Owned)),
+        }
     }
 
     /// Foreign keys among the tables, as (who refers, who is referred to).
@@ -247,6 +264,22 @@ struct Reach {
     links: Vec<Reached>,
 }
 
+impl Reach {
+    /// The tables reached, and after them others that refer to what the person's rows refer to: all are read at once.
+    fn with_watchers(&self, foreign_keys: &[ForeignKey]) -> Vec<pg_sys::Oid> {
+        let mut relids = self.relids.clone();
+        for link in self.links.iter().filter(|link| link.edge.as_ref().is_some_and(|edge| edge.referred)) {
+            let keys = foreign_keys.iter().filter(|key| key.to == self.relids[link.to]);
+            for key in keys {
+                if !relids.contains(&key.relid) {
+                    relids.push(key.relid);
+                }
+            }
+        }
+        relids
+    }
+}
+
 /// Follows edges and foreign keys from the person's own table. Only from rows that are the person's own: rows
 /// that merely mention the person stay, and so does what hangs on them.
 fn reach(root: pg_sys::Oid, edges: &[Edge], foreign_keys: &[ForeignKey]) -> Result<Reach> {
@@ -342,7 +375,7 @@ fn of_whole_table(key: ForeignKey) -> Result<ForeignKey> {
 }
 
 fn stored_foreign_keys() -> Result<Vec<ForeignKey>> {
-    spi::read_now(
+    kept::read_now(
         "SELECT c.conname::pg_catalog.text, c.conrelid, c.conkey, c.confrelid, c.confkey, c.confdeltype
            FROM pg_catalog.pg_constraint AS c
           WHERE c.contype OPERATOR(pg_catalog.=) 'f' AND c.conparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid

@@ -3,14 +3,14 @@
 use super::graph::Graph;
 use super::plan::{Act, Step, Which};
 use crate::error::Result;
-use crate::pg::{security, spi};
+use crate::pg::{kept, security};
 use std::collections::HashSet;
 
 /// Steps that say what is held, and the tables whose rows are.
 pub fn concerning(graph: &Graph, key_hmac: &[u8]) -> Result<(Vec<Step>, HashSet<usize>)> {
     let subject_type = graph.subject.subject_type.as_str();
     let holds = security::as_extension_owner(|| {
-        spi::read_now(
+        kept::read_now(
             "SELECT h.hold_id, h.schema_name, h.table_name, h.reason, h.hold_until::pg_catalog.text
                FROM architect.privacy_hold AS h
               WHERE h.lifted_at IS NULL AND (h.hold_until IS NULL OR h.hold_until OPERATOR(pg_catalog.>) pg_catalog.now())

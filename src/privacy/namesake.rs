@@ -3,17 +3,18 @@
 use super::catalogue::{self, Subject};
 use super::collect::{Class, Texts};
 use super::erase::LOGS;
+use super::graph::Graph;
 use super::owner::{self, Values};
 use super::plan::Plan;
 use super::replace;
 use super::seek::direct;
 use super::sql::{self, of};
-use super::table::{self, Table};
+use super::table::Table;
 use crate::capture::identity_words::identifies;
 use crate::capture::redaction::Target;
 use crate::error::Result;
 use crate::pg::batches::Cursor;
-use crate::pg::{lookup, spi};
+use crate::pg::{kept, lookup, spi};
 use std::collections::HashSet;
 
 /// What identifies the person, now and, as far as the logs know, before.
@@ -76,12 +77,13 @@ fn is_distinctive(value: &str) -> bool {
 
 /// How full text search keeps some values, in every configuration there is; nothing where no column holds such vectors.
 pub fn lexemes(values: &[String]) -> Result<Vec<String>> {
-    let used = spi::read_one_now::<bool>(
+    let used = kept::read_one_now::<bool>(
         "SELECT true FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
-          WHERE a.atttypid OPERATOR(pg_catalog.=) 'pg_catalog.tsvector'::pg_catalog.regtype AND NOT a.attisdropped
+          WHERE a.attrelid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+            AND a.atttypid OPERATOR(pg_catalog.=) 'pg_catalog.tsvector'::pg_catalog.regtype AND NOT a.attisdropped
             AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,m}'::\"char\"[]) LIMIT 1",
         &[],
-    );
+    )?;
     if used != Some(true) {
         return Ok(Vec::new());
     }
@@ -107,20 +109,21 @@ pub fn unshared(plan: &Plan, values: &[String]) -> Result<Vec<String>> {
     let mut borne = HashSet::new();
     for subject in catalogue::subjects()? {
         let own = subject.subject_type == plan.graph.subject.subject_type;
-        others(&subject, own.then_some(plan.key.as_slice()), &sought, &mut borne)?;
+        others(&plan.graph, &subject, own.then_some(plan.key.as_slice()), &sought, &mut borne)?;
     }
     Ok(sought.into_iter().filter(|value| !borne.contains(&value.to_lowercase())).cloned().collect())
 }
 
 /// Adds those of the values, in lower case, that persons of a type bear, but for one of them.
 fn others(
+    graph: &Graph,
     subject: &Subject,
     but: Option<&[String]>,
     sought: &[&String],
     borne: &mut HashSet<String>,
 ) -> Result<()> {
     let Some(relid) = lookup::relation_named(&subject.schema, &subject.table) else { return Ok(()) };
-    let Some(table) = table::load(&[relid], &[])?.into_iter().next() else { return Ok(()) };
+    let Some(table) = graph.table(relid)? else { return Ok(()) };
     let columns: Vec<&String> = subject.identity.iter().filter(|name| table.column(name).is_some()).collect();
     if columns.is_empty() || !table.may_act() || table.hides_rows {
         return Ok(());

@@ -4,7 +4,7 @@ use super::identity::Identities;
 use super::plan::Plan;
 use super::storage;
 use crate::error::{Error, Result};
-use crate::pg::{security, spi};
+use crate::pg::{kept, security, spi};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 
@@ -28,7 +28,7 @@ pub struct Request {
 pub fn find(request_id: i64) -> Result<Request> {
     storage::require()?;
     let found = security::as_extension_owner(|| {
-        spi::read_now(
+        kept::read_now(
             "SELECT r.request_id, r.kind, r.subject_type, r.key_hmac, r.status, r.approved_plan, r.approved_by,
                     r.erased_at, r.identity_hmacs, r.identity_words, r.retained, r.verification, r.files
                FROM architect.privacy_request AS r WHERE r.request_id OPERATOR(pg_catalog.=) $1",
@@ -135,7 +135,7 @@ pub fn done(
         if nothing_found && !partial && !erased_before(plan) {
             return Ok(());
         }
-        spi::run(
+        kept::run(
             "UPDATE architect.privacy_request
                 SET status = $2, decided_by = $3, decided_at = pg_catalog.clock_timestamp(), plan_hash = $4,
                     erased_at = COALESCE(erased_at, pg_catalog.clock_timestamp()),
@@ -155,7 +155,7 @@ pub fn done(
                 JsonB(files).into(),
             ],
         )?;
-        spi::run(
+        kept::run(
             "INSERT INTO architect.privacy_tombstone AS t (subject_type, key_hmac, request_id, erased_at)
              VALUES ($1, $2, $3, pg_catalog.clock_timestamp())
              ON CONFLICT (subject_type, key_hmac) DO UPDATE SET request_id = excluded.request_id, erased_at = excluded.erased_at",

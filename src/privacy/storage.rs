@@ -2,7 +2,7 @@
 
 use super::secret::Secret;
 use crate::error::{Error, Result};
-use crate::pg::{lookup, security, spi};
+use crate::pg::{kept, lookup, security, spi};
 
 /// Key of the advisory lock that serialises the making of the storage: 'archpriv' in ASCII.
 const LOCK: i64 = 0x6172_6368_7072_6976;
@@ -39,7 +39,7 @@ pub fn require() -> Result<()> {
 pub fn secret() -> Result<Secret> {
     require()?;
     let bytes = security::as_extension_owner(|| {
-        spi::read_one_now::<Vec<u8>>("SELECT s.secret FROM architect.privacy_setting AS s", &[])
-    });
+        kept::read_one_now::<Vec<u8>>("SELECT s.secret FROM architect.privacy_setting AS s", &[])
+    })?;
     bytes.map(Secret::new).ok_or_else(|| Error::internal("architect.privacy_setting is empty"))
 }

@@ -3,7 +3,7 @@
 use super::catalogue;
 use super::sql::Typed;
 use crate::error::Result;
-use crate::pg::{lookup, security, spi};
+use crate::pg::{kept, lookup, security};
 use pgrx::pg_sys;
 use std::collections::HashMap;
 
@@ -163,7 +163,7 @@ fn system(name: &str, base_type: &str) -> Typed {
 }
 
 fn facts(relids: &[pg_sys::Oid]) -> Result<Vec<Table>> {
-    let rows = spi::read_now(
+    let rows = kept::read_now(
         "SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relowner,
                 c.relrowsecurity AND c.relforcerowsecurity AND NOT (r.rolsuper OR r.rolbypassrls),
                 EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
@@ -208,7 +208,7 @@ fn facts(relids: &[pg_sys::Oid]) -> Result<Vec<Table>> {
 
 // Two conditions on constraints and not one with OR: each has an index, and few definitions are spelled out.
 fn columns(relids: &[pg_sys::Oid]) -> Result<HashMap<u32, Vec<Column>>> {
-    let rows = spi::read_now(
+    let rows = kept::read_now(
         "WITH RECURSIVE base (start, type, typmod) AS (
              SELECT DISTINCT a.atttypid, a.atttypid, -1 FROM pg_catalog.pg_attribute AS a
               WHERE a.attrelid OPERATOR(pg_catalog.=) ANY ($1) AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
@@ -305,7 +305,7 @@ struct Found {
 }
 
 fn indexes(relids: &[pg_sys::Oid]) -> Result<HashMap<u32, Vec<Found>>> {
-    let rows = spi::read_now(
+    let rows = kept::read_now(
         "SELECT i.indrelid, (i.indkey::pg_catalog.int2[])[0:i.indnkeyatts OPERATOR(pg_catalog.-) 1], i.indisunique,
                 i.indpred IS NULL AND i.indexprs IS NULL AND i.indisvalid,
                 CASE WHEN i.indexprs IS NULL THEN '' ELSE pg_catalog.pg_get_indexdef(i.indexrelid) END

@@ -5,7 +5,7 @@ use super::owner::{self, Values};
 use super::plan::{Act, Plan, Step, Which};
 use super::sql;
 use crate::error::Result;
-use crate::pg::spi;
+use crate::pg::kept;
 use pgrx::pg_sys;
 
 /// Blocks the steps whose values a constraint would refuse.
@@ -96,7 +96,7 @@ struct Check {
 }
 
 fn checks(relid: pg_sys::Oid) -> Result<Vec<Check>> {
-    spi::read_now(
+    kept::read_now(
         "SELECT c.conname::pg_catalog.text, pg_catalog.pg_get_expr(c.conbin, c.conrelid),
                 ARRAY(SELECT a.attname::pg_catalog.text FROM pg_catalog.pg_attribute AS a
                        WHERE a.attrelid OPERATOR(pg_catalog.=) c.conrelid AND a.attnum OPERATOR(pg_catalog.=) ANY (c.conkey))

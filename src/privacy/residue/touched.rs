@@ -2,7 +2,7 @@
 //! them. And what was made from those tables.
 
 use crate::error::Result;
-use crate::pg::{lookup, security, spi};
+use crate::pg::{kept, lookup, security, spi};
 use crate::privacy::request::Request;
 use pgrx::{JsonB, pg_sys};
 use serde_json::{Map, Value};
@@ -18,11 +18,12 @@ const STORED_IN: &[(&str, &[&str])] = &[
 pub fn relations(object: &str) -> Vec<pg_sys::Oid> {
     match STORED_IN.iter().find(|(name, _)| *name == object) {
         Some((_, tables)) => tables.iter().filter_map(|table| lookup::own_relation(table)).collect(),
-        None => spi::read_one_now::<pg_sys::Oid>(
+        None => kept::read_one_now::<pg_sys::Oid>(
             "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid",
             &[object.into()],
         )
         .into_iter()
+        .flatten()
         .collect(),
     }
 }
@@ -57,7 +58,7 @@ pub fn now<'a>(objects: impl IntoIterator<Item = &'a str>) -> Result<Value> {
     if names.is_empty() {
         return Ok(Value::Object(Map::new()));
     }
-    let rows = spi::read_now(FILES, &[names.into(), oids.into()], |row| {
+    let rows = kept::read_now(FILES, &[names.into(), oids.into()], |row| {
         Ok((
             row.get::<String>(1)?.unwrap_or_default(),
             row.get::<JsonB>(2)?.map_or(Value::Null, |files| files.0),
