@@ -49,6 +49,9 @@ pub struct Column {
     pub equality: pg_sys::Oid,
 }
 
+/// A key that is not enforced looks for nothing.
+const ENFORCED: &str = if cfg!(feature = "pg18") { "f.conenforced" } else { "true" };
+
 /// The foreign keys of tables that the current role may know of, those of extensions' tables left out.
 ///
 /// To be called within `security::with_safe_search_path`.
@@ -71,7 +74,7 @@ pub fn all() -> Result<Vec<ForeignKey>> {
                                 SELECT i.inhrelid FROM pg_inherits AS i JOIN below AS b ON b.oid = i.inhparent)
                             SELECT b.oid FROM below AS b) AS p
                     ) AS r (deletes, updates)
-              WHERE f.contype = 'f' AND f.conparentid = 0
+              WHERE f.contype = 'f' AND f.conparentid = 0 AND {ENFORCED}
                 AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'architect')
                 AND (t.relpersistence <> 't' OR n.oid = pg_my_temp_schema())
                 AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass

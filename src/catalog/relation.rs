@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::pg::{lookup, session, spi};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use std::collections::HashMap;
 
 /// A relation a capability may be enabled on.
 #[derive(Debug, Clone)]
@@ -163,6 +164,23 @@ pub fn partitions(relid: pg_sys::Oid) -> Result<Vec<pg_sys::Oid>> {
         |row| row.get::<pg_sys::Oid>(1),
     )
     .map(|rows| rows.into_iter().flatten().collect())
+}
+
+/// Of a partitioned table and each below it that is partitioned itself, the partitions that can have indexes.
+pub fn children(relid: pg_sys::Oid) -> Result<HashMap<pg_sys::Oid, Vec<pg_sys::Oid>>> {
+    let edges = spi::read_now(
+        "SELECT p.parentrelid::pg_catalog.oid, p.relid::pg_catalog.oid
+           FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass) AS p
+           JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) p.relid
+          WHERE p.level OPERATOR(pg_catalog.>) 0 AND c.relkind IN ('r', 'p') ORDER BY c.oid",
+        &[relid.into()],
+        |row| Ok(row.get::<pg_sys::Oid>(1)?.zip(row.get::<pg_sys::Oid>(2)?)),
+    )?;
+    let mut children: HashMap<pg_sys::Oid, Vec<pg_sys::Oid>> = HashMap::new();
+    for (parent, child) in edges.into_iter().flatten() {
+        children.entry(parent).or_default().push(child);
+    }
+    Ok(children)
 }
 
 /// Ordinary and partitioned tables of a schema that are not partitions, by name.

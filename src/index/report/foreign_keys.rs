@@ -2,6 +2,7 @@
 
 use crate::catalog::foreign_key::{self, Column, ForeignKey, Holder};
 use crate::catalog::index::{self, Index};
+use crate::catalog::relation;
 use crate::error::Result;
 use crate::index::lint::cover::{Cover, Operators, cover};
 use crate::index::statement::NewIndex;
@@ -61,7 +62,7 @@ pub fn findings() -> Result<Vec<Finding>> {
             same.referenced_changes += key.referenced_deletes + key.referenced_updates;
             continue;
         }
-        let (fix, undo) = missing.statements(&key, &mut taken);
+        let (fix, undo) = missing.statements(&key, &mut taken)?;
         found.push(Finding {
             finding: missing.finding(&key),
             priority: missing.priority(&key),
@@ -214,31 +215,43 @@ impl<'a> Missing<'a> {
         reason
     }
 
-    fn statements(&self, key: &ForeignKey, taken: &mut Vec<String>) -> (String, String) {
+    fn statements(&self, key: &ForeignKey, taken: &mut Vec<String>) -> Result<(String, String)> {
         if let (Cover::Invalid, Some(index), 1) = (self.worst().0, self.worst().1, self.without.len())
             && !key.partitioned
         {
-            return (crate::index::statement::rebuild(index), String::new());
+            return Ok((crate::index::statement::rebuild(index), String::new()));
         }
         let top = NewIndex::named(&key.schema, &key.table_name, &key.columns, key.table, taken);
         if !key.partitioned {
-            return (top.create(), top.drop());
+            return Ok((top.create(), top.drop()));
         }
-        // Without stopping writes: the top alone, each partition's concurrently, then together. Indexes
-        // that partitions have already are made part of it where they match.
+        // Without stopping writes: the top alone, each partition's concurrently, then together.
         let mut lines = vec![top.create_only()];
-        for holder in &key.holders {
-            let (schema, name) = (lookup::relation_schema(holder.table), lookup::relation_name(holder.table));
-            let (Some(schema), Some(name)) = (schema, name) else { continue };
-            let columns: Vec<String> = holder
-                .columns
-                .iter()
-                .filter_map(|c| lookup::attribute_name(holder.table, c.number))
-                .collect();
-            let part = NewIndex::named(&schema, &name, &columns, holder.table, taken);
+        of_partitions(key.table, &top, &relation::children(key.table)?, taken, &mut lines);
+        Ok((lines.join("\n"), top.drop_partitioned()))
+    }
+}
+
+/// What makes the indexes of a table's partitions and attaches each to its table's.
+fn of_partitions(
+    table: pg_sys::Oid,
+    index: &NewIndex,
+    children: &HashMap<pg_sys::Oid, Vec<pg_sys::Oid>>,
+    taken: &mut Vec<String>,
+    lines: &mut Vec<String>,
+) {
+    for &child in children.get(&table).into_iter().flatten() {
+        let (Some(schema), Some(name)) = (lookup::relation_schema(child), lookup::relation_name(child))
+        else {
+            continue;
+        };
+        let part = NewIndex::named(&schema, &name, index.columns, child, taken);
+        if lookup::is_partitioned(child) {
+            lines.push(part.create_only());
+            of_partitions(child, &part, children, taken, lines);
+        } else {
             lines.push(part.create());
-            lines.push(top.attach(&part));
         }
-        (lines.join("\n"), top.drop_partitioned())
+        lines.push(index.attach(&part));
     }
 }

@@ -59,7 +59,7 @@ pub fn findings(include_kept: bool) -> Result<Vec<Finding>> {
         let successor = successors(index)
             .into_iter()
             .filter(|(_, other)| !going.contains(&top(other)))
-            .min_by_key(|(_, other)| other.keys.len());
+            .min_by_key(|(_, other)| (other.keys.len(), other.included.len()));
         let Some((kind, other)) = successor else { continue };
         if kept.is_some() && !include_kept {
             continue;
