@@ -41,7 +41,7 @@ mod blocks;
 pub mod context;
 pub mod coverage;
 pub mod ddl;
-mod deep_json;
+pub mod deep_json;
 pub mod enable;
 pub mod exchange;
 pub mod feed;

@@ -95,7 +95,8 @@ pub fn carry_out(plan: Plan, request: &request::Request) -> Result<Outcome> {
     let mut sought = values;
     sought.extend(namesake::declared_values(&plan));
     let lexemes = namesake::lexemes(&sought)?;
-    let identities = Identities::of(sought.into_iter().chain(lexemes), &secret);
+    let identities =
+        Identities::of(sought.into_iter().chain(lexemes.texts), &secret).with_lexemes(&lexemes.sets, &secret);
     let affected = redaction::without_values(|| run_steps(&plan))?;
     let redaction = redaction_of(&plan, unshared, request.request_id);
     let mut logs = Vec::new();

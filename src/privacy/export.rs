@@ -7,8 +7,11 @@ use super::plan::{self, Plan, Wishes};
 use super::sql::{self, of};
 use super::staying::ghost;
 use crate::error::{Error, Result};
-use serde_json::{Map, Value, json};
-use std::collections::HashSet;
+use crate::pg::json::fits_jsonb;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, HashSet};
 
 pub fn export(
     subject_type: &str,
@@ -16,7 +19,7 @@ pub fn export(
     scope: &str,
     redact: bool,
     allow_scans: bool,
-) -> Result<Value> {
+) -> Result<String> {
     if !["access", "portability"].contains(&scope) {
         return Err(Error::invalid_parameter(format!("invalid value for argument \"scope\": \"{scope}\""))
             .hint("Available values: access, portability."));
@@ -36,31 +39,57 @@ pub fn export(
     for number in 0..plan.graph.tables.len() {
         let rows = rows(&plan, number, scope, redact)?;
         if !rows.is_empty() {
-            tables.push(json!({
-                "table": plan.graph.tables[number].qualified,
-                "count": rows.len(),
-                "rows": rows,
-            }));
+            tables.push(Exported { table: &plan.graph.tables[number].qualified, count: rows.len(), rows });
         }
     }
-    let key: Map<String, Value> = plan
-        .graph
-        .subject
-        .key
-        .iter()
-        .zip(&plan.key)
-        .map(|(column, value)| (column.clone(), Value::String(value.clone())))
-        .collect();
-    Ok(json!({
-        "subject_type": subject_type,
-        "key": key,
-        "scope": scope,
-        "third_parties": if redact { "redacted" } else { "included" },
-        "tables": tables,
-    }))
+    let columns = plan.graph.subject.key.iter().map(String::as_str);
+    let key = columns.zip(plan.key.iter().map(String::as_str)).collect();
+    let export = Export {
+        subject_type,
+        key,
+        scope,
+        third_parties: if redact { "redacted" } else { "included" },
+        tables,
+    };
+    serde_json::to_string(&export).map_err(|_| Error::internal("an export is not JSON"))
 }
 
-fn rows(plan: &Plan, number: usize, scope: &str, redact: bool) -> Result<Vec<Value>> {
+#[derive(Serialize)]
+struct Export<'a> {
+    subject_type: &'a str,
+    key: BTreeMap<&'a str, &'a str>,
+    scope: &'a str,
+    third_parties: &'a str,
+    tables: Vec<Exported<'a>>,
+}
+
+#[derive(Serialize)]
+struct Exported<'a> {
+    table: &'a str,
+    count: usize,
+    rows: Vec<Fields>,
+}
+
+/// A row's columns, each as its JSON text: documents nested however deep pass through as they are.
+type Fields = BTreeMap<String, Box<RawValue>>;
+
+fn fields(row: &str) -> Result<Fields> {
+    let mut fields: Fields =
+        serde_json::from_str(row).map_err(|_| Error::internal("a row is not an object"))?;
+    for field in fields.values_mut() {
+        // json takes what jsonb does not.
+        if !fits_jsonb(field.get().as_bytes()) {
+            *field = text(field.get())?;
+        }
+    }
+    Ok(fields)
+}
+
+fn text(value: &str) -> Result<Box<RawValue>> {
+    serde_json::value::to_raw_value(value).map_err(|_| Error::internal("a text is not JSON"))
+}
+
+fn rows(plan: &Plan, number: usize, scope: &str, redact: bool) -> Result<Vec<Fields>> {
     let table = &plan.graph.tables[number];
     let known: Vec<&Row> = plan.collection.nodes[number]
         .rows
@@ -90,12 +119,9 @@ fn rows(plan: &Plan, number: usize, scope: &str, redact: bool) -> Result<Vec<Val
     for mut texts in found {
         let document = texts.pop().flatten().unwrap_or_default();
         let Some(row) = known.iter().find(|row| row.key == texts) else { continue };
-        let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(&document) else {
-            return Err(Error::internal("a row is not an object"));
-        };
-        let fields = shown(plan, number, row, fields, scope, redact);
+        let fields = shown(plan, number, row, fields(&document)?, scope, redact)?;
         if !fields.is_empty() {
-            exported.push(Value::Object(fields));
+            exported.push(fields);
         }
     }
     Ok(exported)
@@ -106,10 +132,10 @@ fn shown(
     plan: &Plan,
     number: usize,
     row: &Row,
-    mut fields: Map<String, Value>,
+    mut fields: Fields,
     scope: &str,
     redact: bool,
-) -> Map<String, Value> {
+) -> Result<Fields> {
     let table = &plan.graph.tables[number];
     let key: HashSet<&str> = table.key.iter().map(|column| column.name.as_str()).collect();
     if scope == "portability" {
@@ -123,7 +149,7 @@ fn shown(
         });
     }
     if !redact || !matches!(row.class, Class::Shared | Class::Touched) {
-        return fields;
+        return Ok(fields);
     }
     let links: Vec<_> = row.links.iter().map(|&link| &plan.graph.links[link]).collect();
     let own: HashSet<&str> = links
@@ -134,7 +160,7 @@ fn shown(
     if row.class == Class::Touched {
         // Somebody else's row: that it names the person, and what it says of them.
         fields.retain(|name, _| key.contains(name.as_str()) || own.contains(name.as_str()));
-        return fields;
+        return Ok(fields);
     }
     let narrowed = links.iter().any(|link| link.person_columns.is_some());
     let others: HashSet<&str> = plan
@@ -152,8 +178,8 @@ fn shown(
         let name = name.as_str();
         let declared = table.declared.iter().any(|column| column.column == name);
         if !own.contains(name) && !key.contains(name) && (others.contains(name) || narrowed && declared) {
-            *value = Value::String("[another person]".to_owned());
+            *value = text("[another person]")?;
         }
     }
-    fields
+    Ok(fields)
 }

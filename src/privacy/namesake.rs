@@ -76,7 +76,7 @@ fn is_distinctive(value: &str) -> bool {
 }
 
 /// How full text search keeps some values, in every configuration there is; nothing where no column holds such vectors.
-pub fn lexemes(values: &[String]) -> Result<Vec<String>> {
+pub fn lexemes(values: &[String]) -> Result<Lexemes> {
     let used = kept::read_one_now::<bool>(
         "SELECT true FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
           WHERE a.attrelid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
@@ -85,18 +85,30 @@ pub fn lexemes(values: &[String]) -> Result<Vec<String>> {
         &[],
     )?;
     if used != Some(true) {
-        return Ok(Vec::new());
+        return Ok(Lexemes::default());
     }
     let values: Vec<String> = values.iter().filter(|value| identifies(value)).cloned().collect();
     let rows = spi::read_now(
         "SELECT DISTINCT (SELECT pg_catalog.string_agg(u.lexeme, ' ' ORDER BY p.place, u.lexeme)
-                            FROM pg_catalog.unnest(pg_catalog.to_tsvector(c.oid::pg_catalog.regconfig, v.value)) AS u
-                            LEFT JOIN LATERAL pg_catalog.unnest(u.positions) AS p (place) ON true)
-           FROM pg_catalog.pg_ts_config AS c, pg_catalog.unnest($1) AS v (value)",
+                            FROM pg_catalog.unnest(l.vector) AS u
+                            LEFT JOIN LATERAL pg_catalog.unnest(u.positions) AS p (place) ON true),
+                pg_catalog.tsvector_to_array(l.vector)
+           FROM pg_catalog.pg_ts_config AS c, pg_catalog.unnest($1) AS v (value),
+                LATERAL (SELECT pg_catalog.to_tsvector(c.oid::pg_catalog.regconfig, v.value) AS vector) AS l",
         &[values.into()],
-        |row| row.get::<String>(1),
+        |row| Ok((row.get::<String>(1)?, row.get::<Vec<String>>(2)?.unwrap_or_default())),
     )?;
-    Ok(rows.into_iter().flatten().collect())
+    let (texts, mut sets): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    sets.sort_unstable();
+    sets.dedup();
+    Ok(Lexemes { texts: texts.into_iter().flatten().collect(), sets })
+}
+
+/// Values as vectors have them: in order where those have positions, else together.
+#[derive(Default)]
+pub struct Lexemes {
+    pub texts: Vec<String>,
+    pub sets: Vec<Vec<String>>,
 }
 
 /// Those of some values that no other person bears, of whatever type, as far as the caller may look: a text with one of

@@ -1,6 +1,7 @@
 //! The SQL functions of exporting, verifying and proving.
 
 use super::{coverage, deletion_log, export, request, rights, verify};
+use crate::pg::datum::JsonbText;
 use crate::pg::{security, spi};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -22,11 +23,11 @@ fn export_subject(
     scope: default!(&str, "'access'"),
     redact_third_parties: default!(bool, "true"),
     allow_scans: default!(bool, "false"),
-) -> Result<JsonB, ErrorReport> {
+) -> Result<JsonbText, ErrorReport> {
     let document = security::with_safe_search_path(|| {
         export::export(subject_type, &key.0, scope, redact_third_parties, allow_scans)
     })?;
-    Ok(JsonB(document))
+    Ok(JsonbText(document))
 }
 
 /// Where the values that identified an erased person still are: every text, json, number, array, bytea and tsvector

@@ -151,6 +151,10 @@ fn search(table: &Table, materialized: bool, seeker: &Seeker, request: &Request)
             }
         })
         .collect();
+    let vectors: Vec<usize> =
+        (0..columns.len()).filter(|&i| columns[i].typed.base_type == "tsvector").collect();
+    let unordered = vectors.iter().map(|&i| unordered(&super::sql::of("t", columns[i].name())));
+    let selected: Vec<String> = selected.into_iter().chain(unordered).collect();
     let query = format!("SELECT {} FROM {} AS t", selected.join(", "), table.qualified);
     let mut found = vec![0u64; columns.len()];
     let outcome = owner::within(table.owner, &table.qualified, || {
@@ -160,7 +164,12 @@ fn search(table: &Table, materialized: bool, seeker: &Seeker, request: &Request)
                     Kind::Bytes => row.bytes(i).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
                     _ => row.text(i),
                 };
-                *count += u64::from(text.is_some_and(|text| seeker.finds(&text)));
+                let without_order = || {
+                    let at = columns.len() + vectors.iter().position(|&vector| vector == i)?;
+                    row.text(at).filter(|lexemes| seeker.finds_lexemes(lexemes.split('\u{1}')))
+                };
+                let is_there = text.is_some_and(|text| seeker.finds(&text)) || without_order().is_some();
+                *count += u64::from(is_there);
             }
             Ok(())
         })
@@ -198,6 +207,13 @@ fn lexemes(vector: &str) -> String {
     format!(
         "(SELECT pg_catalog.string_agg(u.lexeme, ' ' ORDER BY p.place, u.lexeme) FROM pg_catalog.unnest({vector}) AS u
             LEFT JOIN LATERAL pg_catalog.unnest(u.positions) AS p (place) ON true)"
+    )
+}
+
+/// The words of a tsvector that it knows no place of.
+fn unordered(vector: &str) -> String {
+    format!(
+        "(SELECT pg_catalog.string_agg(u.lexeme, E'\\x01') FROM pg_catalog.unnest({vector}) AS u WHERE u.positions IS NULL)"
     )
 }
 

@@ -2,6 +2,7 @@
 //! attached to it runs as somebody else.
 
 use super::weigh::{Evidence, Holds};
+use crate::capture::deep_json;
 use crate::error::Result;
 use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
@@ -247,7 +248,7 @@ fn elements(array: &str) -> Vec<String> {
 fn paths(documents: &[String]) -> BTreeMap<Vec<String>, (Holds, Vec<String>)> {
     let mut found = BTreeMap::new();
     for document in documents {
-        if let Ok(value) = serde_json::from_str::<Value>(document) {
+        if let Some(value) = deep_json::parse(document) {
             walk(&value, &mut Vec::new(), &mut found);
         }
     }

@@ -28,6 +28,7 @@ CREATE TABLE copy (id int, doc json, words tsvector, stripped tsvector, raw byte
 INSERT INTO copy (id, doc) VALUES (1, '{"mail": "zo\u00eb\/sentinel@x.org"}');
 INSERT INTO copy (id, doc) VALUES (2, '{"text": "{\"name\": \"Zo\\u00eb Sentinel\"}"}');
 INSERT INTO copy (id, words) VALUES (3, to_tsvector('english', 'a letter to Zoë Sentinel, running'));
+INSERT INTO copy (id, stripped) VALUES (8, strip(to_tsvector('english', 'running letters of Zoë, and later Sentinel'))), (9, strip(to_tsvector('simple', 'a Sentinel')));
 INSERT INTO copy (id, raw) VALUES (4, convert_to('to Zoë Sentinel', 'UTF8'));
 INSERT INTO copy (id, list) VALUES (5, '{a,"Zoë Sentinel"}');
 INSERT INTO copy (id, pair) VALUES (6, ROW(1, 2, 'Zoë Sentinel'));
