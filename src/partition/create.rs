@@ -4,7 +4,7 @@ use super::guard;
 use super::layout::{self, Layout, Shape};
 use super::missing::{Cell, Piece};
 use super::table::{Parent, Partition};
-use super::template::{self, Template};
+use super::template::{MarkedIndexes, Template};
 use crate::capture::exchange;
 use crate::error::{Error, Result};
 use crate::pg::{lookup, security, spi, subtransaction};
@@ -36,7 +36,7 @@ pub struct Creation {
     pub attach: String,
     /// May fail without harm.
     pub afterwards: Vec<String>,
-    identity_index: Option<pg_sys::Oid>,
+    indexes: MarkedIndexes,
 }
 
 /// The statement every change of a parent's partitions begins with: others who change them wait here,
@@ -93,7 +93,7 @@ fn creation(
         sql,
         attach,
         afterwards: template.after_attaching(&child),
-        identity_index: template.identity_index,
+        indexes: template.indexes.clone(),
         name,
     })
 }
@@ -215,12 +215,9 @@ impl Creation {
         }
         between()?;
         spi::run(&self.attach, &[])?;
-        if let Some(index) = self.identity_index {
-            let child = lookup::relation_named(&parent.schema, &self.name);
-            if let Some(index) = child.and_then(|child| template::index_of(child, index)) {
-                let child = lookup::qualify(&parent.schema, &self.name);
-                let index = pgrx::spi::quote_identifier(&index);
-                spi::run(&format!("ALTER TABLE {child} REPLICA IDENTITY USING INDEX {index}"), &[])?;
+        if let Some(child) = lookup::relation_named(&parent.schema, &self.name) {
+            for statement in self.indexes.on(child)? {
+                spi::run(&statement, &[])?;
             }
         }
         let mut notes = Vec::new();

@@ -3,9 +3,18 @@
 
 use super::table::{Parent, Partition};
 use crate::error::Result;
-use crate::pg::{lookup, spi};
+use crate::pg::spi;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
+
+/// Indexes of the parent whose counterparts in a partition are marked.
+#[derive(Debug, Clone, Default)]
+pub struct MarkedIndexes {
+    /// It identifies rows to replicas.
+    identity: Option<pg_sys::Oid>,
+    /// CLUSTER orders rows by it.
+    clustered: Option<pg_sys::Oid>,
+}
 
 /// How new partitions are made.
 #[derive(Debug, Clone, Default)]
@@ -21,8 +30,7 @@ pub struct Template {
     force_row_security: bool,
     /// FULL or NOTHING.
     replica_identity: Option<&'static str>,
-    /// The parent's index whose counterpart identifies rows to replicas.
-    pub identity_index: Option<pg_sys::Oid>,
+    pub indexes: MarkedIndexes,
     /// GRANT and ALTER PUBLICATION statements: what stands before and after the partition's name.
     grants: Vec<(String, String)>,
     publications: Vec<(String, String)>,
@@ -50,7 +58,9 @@ impl Template {
                         (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = p.oid AND i.indisreplident),
                         (SELECT h.inhparent FROM pg_index i JOIN pg_inherits h ON h.inhrelid = i.indexrelid
                           WHERE i.indrelid = s.oid AND i.indisreplident)),
-                    s.relkind = 'p'
+                    s.relkind = 'p',
+                    (SELECT h.inhparent FROM pg_index i JOIN pg_inherits h ON h.inhrelid = i.indexrelid
+                      WHERE i.indrelid = s.oid AND i.indisclustered)
                FROM pg_class p
                LEFT JOIN pg_class s ON s.oid = $2
                LEFT JOIN pg_am m ON m.oid = coalesce(nullif(p.relam, 0), (SELECT l.relam FROM pg_class l WHERE l.oid = $3 AND l.relkind = 'r'))
@@ -79,7 +89,10 @@ impl Template {
                         b'n' => Some("NOTHING"),
                         _ => None,
                     },
-                    identity_index: if identity == b'i' { row.get(9)? } else { None },
+                    indexes: MarkedIndexes {
+                        identity: if identity == b'i' { row.get(9)? } else { None },
+                        clustered: row.get(11)?,
+                    },
                     divided_like: row.get::<bool>(10)?.unwrap_or_default().then_some(sibling),
                     ..Self::default()
                 })
@@ -205,12 +218,25 @@ fn publications(sibling: pg_sys::Oid) -> Result<Vec<(String, String)>> {
     )
 }
 
-/// The counterpart, in a partition, of one of its parent's indexes.
-pub fn index_of(partition: pg_sys::Oid, parents_index: pg_sys::Oid) -> Option<String> {
-    let index = spi::read_one_now::<pg_sys::Oid>(
-        "SELECT i.indexrelid FROM pg_index i JOIN pg_inherits h ON h.inhrelid = i.indexrelid
-          WHERE i.indrelid = $1 AND h.inhparent = $2",
-        &[partition.into(), parents_index.into()],
-    )?;
-    lookup::relation_name(index)
+impl MarkedIndexes {
+    /// What is done with a partition's indexes, which attaching has made: marks, and statistics targets of
+    /// expressions, which the parent's indexes have.
+    pub fn on(&self, partition: pg_sys::Oid) -> Result<Vec<String>> {
+        spi::read_now(
+            "SELECT command
+               FROM pg_index AS x JOIN pg_inherits AS h ON h.inhrelid = x.indexrelid JOIN pg_class AS i ON i.oid = x.indexrelid
+              CROSS JOIN LATERAL (
+                  SELECT format('ALTER TABLE %s REPLICA IDENTITY USING INDEX %I', x.indrelid::regclass, i.relname) WHERE h.inhparent = $2
+                   UNION ALL
+                  SELECT format('ALTER TABLE %s CLUSTER ON %I', x.indrelid::regclass, i.relname) WHERE h.inhparent = $3 AND i.relkind = 'i'
+                   UNION ALL
+                  SELECT format('ALTER INDEX %s ALTER COLUMN %s SET STATISTICS %s', i.oid::regclass, a.attnum, a.attstattarget)
+                    FROM pg_attribute AS a WHERE a.attrelid = h.inhparent AND a.attstattarget >= 0
+                   ) AS c (command)
+              WHERE x.indrelid = $1 ORDER BY x.indexrelid",
+            &[partition.into(), self.identity.into(), self.clustered.into()],
+            |row| row.get::<String>(1),
+        )
+        .map(|rows| rows.into_iter().flatten().collect())
+    }
 }

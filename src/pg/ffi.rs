@@ -21,6 +21,8 @@ mod raw {
             statement: *mut pg_sys::IndexStmt,
             text: *const std::ffi::c_char,
         ) -> *mut pg_sys::IndexStmt;
+        /// `commands/view.h`
+        pub fn StoreViewQuery(view: pg_sys::Oid, query: *mut pg_sys::Query, replace: bool);
     }
 }
 
@@ -132,6 +134,15 @@ pub(super) unsafe fn transform_index_statement(
 ) -> *mut pg_sys::IndexStmt {
     // SAFETY: the caller's promise; the boundary carries errors.
     unsafe { pg_guard_ffi_boundary(|| raw::transformIndexStmt(relid, statement, text.as_ptr())) }
+}
+
+/// Puts another query in the place of a view's.
+///
+/// # Safety
+/// The view has one; `query` is an analysed SELECT.
+pub(super) unsafe fn store_view_query(view: pg_sys::Oid, query: *mut pg_sys::Query) {
+    // SAFETY: the caller's promise; the boundary carries errors.
+    unsafe { pg_guard_ffi_boundary(|| raw::StoreViewQuery(view, query, true)) }
 }
 
 /// # Safety

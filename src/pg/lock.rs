@@ -1,5 +1,5 @@
-//! Heavyweight locks on numbers of our own: shown in pg_locks as advisory ones, out of reach of the
-//! advisory lock functions.
+//! Heavyweight locks: on relations, and on numbers of our own, which pg_locks shows as advisory ones, out of
+//! reach of the advisory lock functions.
 
 use pgrx::pg_sys;
 
@@ -35,4 +35,11 @@ pub fn is_free(relid: pg_sys::Oid, mode: u32) -> bool {
         }
         free
     }
+}
+
+/// Locks a relation of any kind, which LOCK TABLE does not, to the end of the transaction. Waits as
+/// lock_timeout allows.
+pub fn exclusively(relid: pg_sys::Oid) {
+    // SAFETY: an error (the lock was not to be had, cancelled) unwinds through the guard.
+    unsafe { pg_sys::LockRelationOid(relid, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
 }

@@ -26,6 +26,7 @@ pub mod kept;
 pub mod lock;
 pub mod lock_table;
 pub mod lookup;
+pub mod matview;
 pub mod memory;
 mod nodes;
 pub mod notify;

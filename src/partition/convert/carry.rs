@@ -45,25 +45,6 @@ impl Names<'_> {
     }
 }
 
-/// Foreign keys of other tables go: they cannot refer to a table while it is exchanged.
-pub const DROP_INCOMING: &str = "
-SELECT r.relowner, format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname)
-  FROM given JOIN pg_constraint AS c ON c.confrelid = tbl AND c.conrelid <> tbl AND c.contype = 'f' AND c.conparentid = 0
-  JOIN pg_class AS r ON r.oid = c.conrelid
- ORDER BY c.conrelid, c.conname";
-
-/// They come back unchecked, and are checked afterwards beside readers and writers.
-pub const ADD_INCOMING: &str = "
-SELECT r.relowner, format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', c.conrelid::regclass, c.conname,
-                          pg_get_constraintdef(c.oid), CASE WHEN c.convalidated THEN ' NOT VALID' ELSE '' END)
-  FROM given JOIN pg_constraint AS c ON c.confrelid = tbl AND c.conrelid <> tbl AND c.contype = 'f' AND c.conparentid = 0
-  JOIN pg_class AS r ON r.oid = c.conrelid
-UNION ALL
-SELECT r.relowner, format('COMMENT ON CONSTRAINT %I ON %s IS %L', c.conname, c.conrelid::regclass, obj_description(c.oid, 'pg_constraint'))
-  FROM given JOIN pg_constraint AS c ON c.confrelid = tbl AND c.conrelid <> tbl AND c.contype = 'f' AND c.conparentid = 0
-  JOIN pg_class AS r ON r.oid = c.conrelid
- WHERE obj_description(c.oid, 'pg_constraint') IS NOT NULL";
-
 /// What hangs on the table by name and would clash with what the partitioned table hands down.
 pub const STRIP: &str = "
 SELECT owner, format('DROP TRIGGER %I ON %s', t.tgname, history)
@@ -113,12 +94,13 @@ SELECT owner, format('ALTER SEQUENCE %s OWNED BY %s.%I', c.oid::regclass, name, 
   JOIN pg_class AS c ON c.oid = d.objid AND c.relkind = 'S'
   JOIN pg_attribute AS a ON a.attrelid = tbl AND a.attnum = d.refobjsubid";
 
+/// Foreign keys to other tables; those to the table itself: `uses.rs`.
 pub const OUTGOING: &str = "
 SELECT owner, format('ALTER TABLE %s ADD CONSTRAINT %I %s', name, c.conname, pg_get_constraintdef(c.oid))
-  FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.contype = 'f'
+  FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.confrelid <> tbl AND c.contype = 'f'
 UNION ALL
 SELECT owner, format('COMMENT ON CONSTRAINT %I ON %s IS %L', c.conname, name, obj_description(c.oid, 'pg_constraint'))
-  FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.contype = 'f'
+  FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.confrelid <> tbl AND c.contype = 'f'
  WHERE obj_description(c.oid, 'pg_constraint') IS NOT NULL";
 
 /// In the order they were made; they fire in that of their names. Those of our own functions, which the owner
@@ -140,7 +122,15 @@ SELECT CASE WHEN p.pronamespace = 'architect'::regnamespace
  WHERE sql IS NOT NULL ORDER BY t.oid, n";
 
 pub const RULES: &str = "
-SELECT owner, rtrim(pg_get_ruledef(r.oid), ';') FROM given JOIN pg_rewrite AS r ON r.ev_class = tbl ORDER BY r.oid";
+SELECT owner, sql FROM given JOIN pg_rewrite AS r ON r.ev_class = tbl
+ CROSS JOIN LATERAL (VALUES
+     (1, rtrim(pg_get_ruledef(r.oid), ';')),
+     (2, CASE r.ev_enabled WHEN 'D' THEN format('ALTER TABLE %s DISABLE RULE %I', name, r.rulename)
+                           WHEN 'R' THEN format('ALTER TABLE %s ENABLE REPLICA RULE %I', name, r.rulename)
+                           WHEN 'A' THEN format('ALTER TABLE %s ENABLE ALWAYS RULE %I', name, r.rulename) END),
+     (3, format('COMMENT ON RULE %I ON %s IS %L', r.rulename, name, nullif(obj_description(r.oid, 'pg_rewrite'), '')))
+   ) AS part (n, sql)
+ WHERE sql IS NOT NULL AND (n <> 3 OR obj_description(r.oid, 'pg_rewrite') IS NOT NULL) ORDER BY r.oid, n";
 
 pub const POLICIES: &str = "
 SELECT owner, format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.polname, name,
@@ -194,44 +184,3 @@ SELECT owner, format('SECURITY LABEL FOR %I ON %s %s%s IS %L', l.provider, CASE 
                      name, COALESCE((SELECT format('.%I', a.attname) FROM pg_attribute AS a WHERE a.attrelid = tbl AND a.attnum = l.objsubid AND l.objsubid > 0), ''),
                      l.label)
   FROM given JOIN pg_seclabel AS l ON l.classoid = 'pg_class'::regclass AND l.objoid = tbl";
-
-/// Views keep their identity; their queries are read anew and mean the partitioned table.
-pub const VIEWS: &str = "
-SELECT v.relowner, format('CREATE OR REPLACE VIEW %s%s AS %s', v.oid::regclass,
-                          CASE WHEN v.reloptions IS NULL THEN '' ELSE ' WITH (' || array_to_string(v.reloptions, ', ') || ')' END,
-                          rtrim(pg_get_viewdef(v.oid), ';'))
-  FROM given CROSS JOIN LATERAL (
-      SELECT DISTINCT r.ev_class FROM pg_depend AS d
-        JOIN pg_rewrite AS r ON r.oid = d.objid AND r.ev_type = '1'
-       WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tbl AND r.ev_class <> tbl) AS r
-  JOIN pg_class AS v ON v.oid = r.ev_class AND v.relkind = 'v'
- ORDER BY v.oid";
-
-/// Functions written in SQL whose bodies are kept parsed.
-pub const FUNCTIONS: &str = "
-SELECT p.proowner, pg_get_functiondef(p.oid)
-  FROM given CROSS JOIN LATERAL (
-      SELECT DISTINCT d.objid FROM pg_depend AS d
-       WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tbl) AS d
-  JOIN pg_proc AS p ON p.oid = d.objid
- ORDER BY p.oid";
-
-#[cfg(not(feature = "pg14"))]
-pub const PUBLICATIONS: &str = "
-SELECT p.pubowner, sql
-  FROM given JOIN pg_publication_rel AS r ON r.prrelid = tbl JOIN pg_publication AS p ON p.oid = r.prpubid
- CROSS JOIN LATERAL (VALUES
-     (1, format('ALTER PUBLICATION %I DROP TABLE %s', p.pubname, history)),
-     (2, format('ALTER PUBLICATION %I ADD TABLE %s%s%s', p.pubname, name,
-            (SELECT ' (' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) || ')'
-               FROM pg_attribute AS a WHERE a.attrelid = tbl AND a.attnum = ANY (r.prattrs::int2[])),
-            ' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')'))) AS part (n, sql)
- ORDER BY p.oid, n";
-#[cfg(feature = "pg14")]
-pub const PUBLICATIONS: &str = "
-SELECT p.pubowner, sql
-  FROM given JOIN pg_publication_rel AS r ON r.prrelid = tbl JOIN pg_publication AS p ON p.oid = r.prpubid
- CROSS JOIN LATERAL (VALUES
-     (1, format('ALTER PUBLICATION %I DROP TABLE %s', p.pubname, history)),
-     (2, format('ALTER PUBLICATION %I ADD TABLE %s', p.pubname, name))) AS part (n, sql)
- ORDER BY p.oid, n";

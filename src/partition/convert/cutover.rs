@@ -4,10 +4,11 @@
 use super::carry::{self, Names, Statement};
 use super::later::{self, Unchecked};
 use super::obstacles;
+use super::uses::{self, Materialized};
 use crate::capture::exchange;
 use crate::error::{Error, Result};
 use crate::partition::job;
-use crate::pg::{lookup, security, spi};
+use crate::pg::{lock, lookup, matview, security, spi};
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 use std::time::{Duration, Instant};
@@ -31,6 +32,10 @@ pub struct Cutover<'a> {
 /// Everything that is done, in order; read before anything is done.
 pub struct Script {
     pub statements: Vec<Statement>,
+    /// Materialized views whose queries are read anew, at the end.
+    pub materialized: Vec<Materialized>,
+    /// Those of them that give up foreign keys for good.
+    pub dropped: Vec<Statement>,
     /// To be run afterwards: checks of foreign keys.
     pub later: Vec<Unchecked>,
 }
@@ -57,13 +62,20 @@ impl Cutover<'_> {
             |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())),
         )?;
         // As the superuser that may have called: these tables may be other roles'.
-        let take = |name: &str, mode: &str| {
+        let hurry = || {
             let left = until.saturating_duration_since(Instant::now()).as_millis().max(1);
-            crate::partition::online::set_lock_timeout(left as i32)?;
+            crate::partition::online::set_lock_timeout(left as i32)
+        };
+        let take = |name: &str, mode: &str| {
+            hurry()?;
             spi::run(&format!("LOCK TABLE {name} IN {mode} MODE"), &[]).map(|_| ())
         };
         for (mode, name) in others {
             security::as_extension_owner(|| take(&name, &mode))?;
+        }
+        for reader in uses::readers(self.names.table)? {
+            hurry()?;
+            lock::exclusively(reader);
         }
         take(self.names.name, "ACCESS EXCLUSIVE")
     }
@@ -72,7 +84,9 @@ impl Cutover<'_> {
         let names = self.names;
         let mut script: Vec<Statement> = Vec::new();
         let (name, history) = (names.name, names.history);
-        script.extend(names.statements(carry::DROP_INCOMING)?);
+        script.extend(names.statements(uses::DROP_INCOMING)?);
+        script.extend(names.statements(uses::DROP_SELF)?);
+        let dropped = if self.drop_incoming { script.clone() } else { Vec::new() };
         let mut own = |sql: String| script.push(Statement { role: names.owner, sql });
         own(format!("ALTER TABLE {name} ALTER COLUMN {} SET NOT NULL", quote_identifier(self.column)));
         // Indexes give their names to those of the partitioned table.
@@ -157,15 +171,22 @@ impl Cutover<'_> {
         if let Some(identity) = self.replica_identity()? {
             own(format!("ALTER TABLE {name} REPLICA IDENTITY {identity}"));
         }
-        for query in [carry::PUBLICATIONS, carry::VIEWS, carry::FUNCTIONS] {
+        for query in [uses::PUBLICATIONS, uses::VIEWS, uses::RULES, uses::POLICIES, uses::FUNCTIONS] {
             script.extend(names.statements(query)?);
         }
         let mut later = Vec::new();
         if !self.drop_incoming {
-            script.extend(names.statements(carry::ADD_INCOMING)?);
+            script.extend(names.statements(uses::ADD_INCOMING)?);
+            script.extend(names.statements(uses::ADD_SELF)?);
             later = later::of(names.table)?;
+            later.extend(later::of_itself(names.table)?);
         }
-        Ok(Script { statements: script, later })
+        Ok(Script {
+            statements: script,
+            materialized: uses::materialized_views(names.table)?,
+            dropped,
+            later,
+        })
     }
 
     /// Does it, under the locks taken. Returns the partitioned table.
@@ -179,6 +200,9 @@ impl Cutover<'_> {
                     continue;
                 }
                 as_role(self.names.owner, statement)?;
+            }
+            for view in &script.materialized {
+                security::as_owner(view.owner, || matview::replace_query(view.view, &view.query))?;
             }
             Ok(())
         })?;
@@ -317,10 +341,22 @@ impl Index {
         } else {
             made.push(own(job::index_on(self.oid, &self.name, parent)?));
         }
+        made.extend(self.targets(schema)?.into_iter().map(own));
         if let Some(comment) = comment(self.oid, "pg_class") {
             made.push(own(format!("COMMENT ON INDEX {} IS {comment}", lookup::qualify(schema, &self.name))));
         }
         Ok(made)
+    }
+
+    /// Statistics targets of its columns, which are expressions.
+    fn targets(&self, schema: &str) -> Result<Vec<String>> {
+        spi::read_now(
+            "SELECT format('ALTER INDEX %s ALTER COLUMN %s SET STATISTICS %s', $2::text, a.attnum, a.attstattarget)
+               FROM pg_attribute AS a WHERE a.attrelid = $1 AND a.attstattarget >= 0 ORDER BY a.attnum",
+            &[self.oid.into(), lookup::qualify(schema, &self.name).into()],
+            |row| row.get::<String>(1),
+        )
+        .map(|rows| rows.into_iter().flatten().collect())
     }
 
     /// A key's definition with the partition key at its end: the first list in parentheses is the key.

@@ -7,8 +7,10 @@
 //! | `api.rs` | convert_to_partitioned(), abort_partition_operation(), partition_progress() |
 //! | `obstacles.rs` | what stands in the way |
 //! | `carry.rs` | everything that hangs on a table, as the commands that make it anew |
+//! | `uses.rs` | everything elsewhere that uses it, likewise |
 //! | `cutover.rs` | the one short transaction |
 //! | `later.rs` | foreign keys to be checked afterwards |
+//! | `show.rs` | a dry run |
 //! | `run.rs` | the steps, each of which can be the last before a crash |
 
 mod api;
@@ -17,5 +19,7 @@ mod cutover;
 pub mod later;
 mod obstacles;
 mod run;
+mod show;
+pub mod uses;
 
 pub use cutover::as_role;

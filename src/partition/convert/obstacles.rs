@@ -60,11 +60,8 @@ WITH given AS MATERIALIZED (
     SELECT $1::oid AS tbl, $2::text AS name, $3::text AS history, $4::oid AS owner, $5::int2 AS col, $6::bool AS widen,
            $7::bool AS drop_incoming),
 incoming AS (
-    SELECT c.*, r.relowner, r.relkind,
-           EXISTS (SELECT FROM pg_constraint AS k CROSS JOIN given
-                    WHERE k.conrelid = c.confrelid AND k.conindid = c.conindid AND col = ANY (k.conkey)
-                      AND col = ANY (c.confkey)) AS keeps
-      FROM given JOIN pg_constraint AS c ON c.confrelid = tbl AND c.conrelid <> tbl AND c.contype = 'f' AND c.conparentid = 0
+    SELECT c.*, r.relowner, r.relkind, col = ANY (c.confkey) AS keeps
+      FROM given JOIN pg_constraint AS c ON c.confrelid = tbl AND c.contype = 'f' AND c.conparentid = 0
       JOIN pg_class AS r ON r.oid = c.conrelid)";
 
 const QUERY: &str = "
@@ -98,7 +95,7 @@ SELECT 22, format('index %I is invalid', i.relname), 'REINDEX INDEX CONCURRENTLY
   FROM given JOIN pg_index AS x ON x.indrelid = tbl AND NOT (x.indisvalid AND x.indisready) JOIN pg_class AS i ON i.oid = x.indexrelid
  WHERE i.relname NOT LIKE 'architect\\_wide\\_%'
 UNION ALL
-SELECT 23, format('exclusion constraint %I', c.conname), 'Drop it: partitioned tables have none.'
+SELECT 23, format('exclusion constraint %I', c.conname), 'Drop it: it could not hold across partitions.'
   FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.contype = 'x'
 UNION ALL
 SELECT 24, format('constraint %I is not validated', c.conname), format('ALTER TABLE %s VALIDATE CONSTRAINT %I;', name, c.conname)
@@ -107,11 +104,8 @@ UNION ALL
 SELECT 25, format('check constraint %I is NO INHERIT', c.conname), 'Make it inheritable: it would not hold for the partitions to come.'
   FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.contype = 'c' AND c.connoinherit
 UNION ALL
-SELECT 30, format('foreign key %I refers to the table itself', c.conname), 'Drop it; add it to the partitioned table afterwards, which checks every row.'
-  FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.confrelid = tbl AND c.contype = 'f'
-UNION ALL
 SELECT 31, format('foreign key %I of %s refers to a key that lacks the partition key', conname, conrelid::regclass),
-       'incoming_keys => ''drop'' drops it; or give that table the partition key and refer to both columns.'
+       'incoming_keys => ''drop'' drops it; or give the table that refers the partition key, and refer to both columns.'
   FROM given CROSS JOIN incoming WHERE NOT keeps AND NOT drop_incoming
 UNION ALL
 SELECT 32, format('foreign key %I of %s, which is partitioned', conname, conrelid::regclass),
@@ -124,14 +118,6 @@ UNION ALL
 SELECT 40, format('trigger %I is for each row and has transition tables', t.tgname), 'Partitioned tables have none of this kind.'
   FROM given JOIN pg_trigger AS t ON t.tgrelid = tbl AND NOT t.tgisinternal AND t.tgtype::int & 1 = 1 AND (t.tgoldtable IS NOT NULL OR t.tgnewtable IS NOT NULL)
 UNION ALL
-SELECT 42, format('materialized view %s', v.oid::regclass), 'Drop it, and create it again afterwards.'
-  FROM given JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tbl
-  JOIN pg_rewrite AS r ON r.oid = d.objid JOIN pg_class AS v ON v.oid = r.ev_class AND v.relkind = 'm' GROUP BY v.oid
-UNION ALL
-SELECT 43, format('rule %I on %s', r.rulename, r.ev_class::regclass), 'Drop it, and create it again afterwards.'
-  FROM given JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tbl
-  JOIN pg_rewrite AS r ON r.oid = d.objid AND r.ev_class <> tbl AND r.ev_type <> '1' GROUP BY r.oid, r.rulename, r.ev_class
-UNION ALL
 SELECT 44, format('%s belongs to %s, who is not you', v.oid::regclass, pg_get_userbyid(v.relowner)), 'Its query has to be read anew: call this as a member of both owners.'
   FROM given JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tbl
   JOIN pg_rewrite AS r ON r.oid = d.objid AND r.ev_class <> tbl JOIN pg_class AS v ON v.oid = r.ev_class
@@ -140,6 +126,15 @@ UNION ALL
 SELECT 45, format('function %s belongs to %s, who is not you', p.oid::regprocedure, pg_get_userbyid(p.proowner)), 'Its body has to be read anew: call this as a member of both owners.'
   FROM given JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tbl
   JOIN pg_proc AS p ON p.oid = d.objid WHERE NOT pg_has_role(p.proowner, 'USAGE') GROUP BY p.oid, p.proowner
+UNION ALL
+SELECT 47, format('%s is a temporary view', v.oid::regclass), 'Drop it, or end the session that has made it.'
+  FROM given JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tbl
+  JOIN pg_rewrite AS r ON r.oid = d.objid JOIN pg_class AS v ON v.oid = r.ev_class AND v.relpersistence = 't' GROUP BY v.oid
+UNION ALL
+SELECT 48, format('policy %I on %s belongs to %s, who is not you', p.polname, c.oid::regclass, pg_get_userbyid(c.relowner)), 'It has to be read anew: call this as a member of both owners.'
+  FROM given JOIN pg_depend AS d ON d.classid = 'pg_policy'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tbl
+  JOIN pg_policy AS p ON p.oid = d.objid AND p.polrelid <> tbl JOIN pg_class AS c ON c.oid = p.polrelid
+ WHERE NOT pg_has_role(c.relowner, 'USAGE') GROUP BY p.oid, p.polname, c.oid, c.relowner
 UNION ALL
 SELECT 46, format('its row type is used by %s', pg_describe_object(d.classid, d.objid, d.objsubid)), 'Change that to another type, or drop it.'
   FROM given JOIN pg_type AS t ON t.typrelid = tbl
@@ -160,11 +155,11 @@ SELECT 52, 'a subscription writes to it', 'Its rows would go nowhere until REFRE
 UNION ALL
 SELECT 60, format('%s depends on it', pg_describe_object(d.classid, d.objid, d.objsubid)), 'It would stay with the rows there are now. Drop it, and create it again afterwards.'
   FROM given JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = tbl
- WHERE NOT (d.classid IN ('pg_rewrite'::regclass, 'pg_trigger'::regclass, 'pg_attrdef'::regclass, 'pg_constraint'::regclass,
-                          'pg_statistic_ext'::regclass, 'pg_publication_rel'::regclass))
+ WHERE NOT (d.classid IN ('pg_rewrite'::regclass, 'pg_trigger'::regclass, 'pg_constraint'::regclass,
+                          'pg_statistic_ext'::regclass, 'pg_publication_rel'::regclass, 'pg_policy'::regclass))
+   AND NOT (d.classid = 'pg_attrdef'::regclass AND EXISTS (SELECT FROM pg_attrdef AS a WHERE a.oid = d.objid AND a.adrelid = tbl))
    AND NOT (d.classid = 'pg_type'::regclass AND d.deptype = 'i')
    AND NOT (d.classid = 'pg_class'::regclass AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = d.objid AND c.relkind IN ('i', 'S', 't')))
-   AND NOT (d.classid = 'pg_policy'::regclass AND EXISTS (SELECT FROM pg_policy AS p WHERE p.oid = d.objid AND p.polrelid = tbl))
    AND NOT (d.classid = 'pg_proc'::regclass AND EXISTS (SELECT FROM pg_proc AS p WHERE p.oid = d.objid AND p.prosqlbody IS NOT NULL))
  GROUP BY d.classid, d.objid, d.objsubid
 UNION ALL

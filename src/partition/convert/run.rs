@@ -5,7 +5,6 @@ use super::carry::Names;
 use super::cutover::{self, BOUND, Cutover, Script};
 use super::later::Unchecked;
 use super::obstacles::{self, Obstacle};
-use crate::capture::exchange;
 use crate::catalog::relation::{Relation, describe};
 use crate::error::{Error, Result};
 use crate::partition::job::{Outcome, Work, perform};
@@ -23,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     column: String,
     /// The upper bound of the rows there are, as the key says it.
-    bound: i64,
+    pub bound: i64,
     unit: Option<String>,
     ahead: i32,
     drop_incoming: bool,
@@ -37,15 +36,15 @@ pub struct Settings {
 const PREPARING: &str = "preparing";
 const EXCHANGED: &str = "exchanged";
 
-struct Conversion<'a> {
+pub struct Conversion<'a> {
     call: &'a Call,
-    attempts: Attempts<'a>,
-    table: Relation,
-    scheme: Scheme,
-    widen_key: bool,
+    pub attempts: Attempts<'a>,
+    pub table: Relation,
+    pub scheme: Scheme,
+    pub widen_key: bool,
     drop_incoming: bool,
     headroom: i64,
-    ahead: i32,
+    pub ahead: i32,
 }
 
 pub fn convert(call: &Call) -> Result<()> {
@@ -106,12 +105,12 @@ impl Conversion<'_> {
         partition_name(&self.table.name, "p_history")
     }
 
-    fn history(&self) -> String {
+    pub fn history(&self) -> String {
         lookup::qualify(&self.table.schema, &self.history_name())
     }
 
     /// The first boundary behind all rows and behind now, and some more to get the work done before.
-    fn bound(&self) -> Result<i64> {
+    pub fn bound(&self) -> Result<i64> {
         let zone = self.scheme.zone()?;
         let grid = &self.scheme.grid;
         let name = self.table.qualified_name();
@@ -137,7 +136,7 @@ impl Conversion<'_> {
         })
     }
 
-    fn obstacles(&self) -> Result<Vec<Obstacle>> {
+    pub fn obstacles(&self) -> Result<Vec<Obstacle>> {
         let (name, history) = (self.table.qualified_name(), self.history());
         let names =
             Names { table: self.table.oid, owner: self.attempts.owner, name: &name, history: &history };
@@ -154,7 +153,7 @@ impl Conversion<'_> {
         })
     }
 
-    fn check(&self, bound: &str) -> String {
+    pub fn check(&self, bound: &str) -> String {
         let column = self.scheme.quoted();
         format!(
             "ALTER TABLE {} ADD CONSTRAINT {BOUND} CHECK ({column} IS NOT NULL AND {column} < {bound}) NOT VALID",
@@ -162,7 +161,7 @@ impl Conversion<'_> {
         )
     }
 
-    fn with_cutover<R>(&self, bound: &str, work: impl FnOnce(&Cutover) -> Result<R>) -> Result<R> {
+    pub fn with_cutover<R>(&self, bound: &str, work: impl FnOnce(&Cutover) -> Result<R>) -> Result<R> {
         let (name, history, history_name) =
             (self.table.qualified_name(), self.history(), self.history_name());
         let names =
@@ -177,85 +176,6 @@ impl Conversion<'_> {
             bound,
             drop_incoming: self.drop_incoming,
         })
-    }
-
-    /// What would be done, and nothing else.
-    fn show(&self, found: Option<&Operation<Settings>>) -> Result<()> {
-        let bound = match found {
-            Some(operation) => operation.settings.bound,
-            None => self.attempts.look(|| self.bound())?,
-        };
-        let literal = self.scheme.literal(bound)?;
-        let obstacles = self.obstacles()?;
-        let name = self.table.qualified_name();
-        let size = self.attempts.look(|| {
-            Ok(spi::read_one_now::<String>(
-                "SELECT pg_size_pretty(pg_table_size($1::regclass))",
-                &[self.table.oid.into()],
-            )
-            .unwrap_or_default())
-        })?;
-        let mut number = 0;
-        let mut step = |what: String| {
-            number += 1;
-            tell(format!("step {number}: {what}"));
-        };
-        step(format!(
-            "{}; -- ACCESS EXCLUSIVE on {name} for a moment; rows outside are refused from here on",
-            self.check(&literal)
-        ));
-        step(format!(
-            "ALTER TABLE {name} VALIDATE CONSTRAINT {BOUND}; -- SHARE UPDATE EXCLUSIVE, reads {size} beside readers and writers"
-        ));
-        if self.widen_key {
-            for (index, key) in
-                self.attempts.look(|| obstacles::narrow_keys(self.table.oid, self.scheme.number))?
-            {
-                step(format!(
-                    "CREATE UNIQUE INDEX CONCURRENTLY {} as {key} with {} added; -- SHARE UPDATE EXCLUSIVE, reads {size}, by a background worker",
-                    cutover::wide_name(index),
-                    self.scheme.quoted()
-                ));
-            }
-        }
-        if obstacles.is_empty() {
-            let script = self.attempts.look(|| self.with_cutover(&literal, |cutover| cutover.script()))?;
-            step(format!(
-                "in one transaction, ACCESS EXCLUSIVE on {name} for some milliseconds, no row is read:"
-            ));
-            for statement in &script.statements {
-                tell(format!("   {};", statement.sql));
-            }
-            if self.attempts.look(|| exchange::is_recorded(self.table.oid))? {
-                tell(
-                    "   -- audit and change feed go on with the partitioned table, and make their triggers on it",
-                );
-            }
-            let later = self
-                .attempts
-                .look(|| script.later.iter().map(Unchecked::statement).collect::<Result<Vec<_>>>())?;
-            for statement in later.into_iter().flatten() {
-                step(format!(
-                    "{}; -- SHARE UPDATE EXCLUSIVE there, reads it beside readers and writers",
-                    statement.sql
-                ));
-            }
-        }
-        step(format!(
-            "ALTER TABLE {} DROP CONSTRAINT {BOUND}; -- ACCESS EXCLUSIVE on it for a moment",
-            self.history()
-        ));
-        step(format!("{} partitions from {literal} on; -- SHARE UPDATE EXCLUSIVE on {name}", self.ahead));
-        for obstacle in &obstacles {
-            tell(format!("in the way: {}. {}", obstacle.what, obstacle.remedy));
-        }
-        let end = if obstacles.is_empty() {
-            "nothing is in the way: dry_run => false does it".to_owned()
-        } else {
-            format!("{} things are in the way", obstacles.len())
-        };
-        tell(end);
-        Ok(())
     }
 
     fn run(&self, found: Option<Operation<Settings>>) -> Result<()> {
@@ -288,12 +208,15 @@ impl Conversion<'_> {
                 Ok((parent, script))
             })
         })?;
-        let Script { statements, .. } = script;
+        let Script { statements, dropped, .. } = script;
         tell(format!(
             "{name} is partitioned: {} commands in one transaction; its rows are in {}",
             statements.len(),
             self.history()
         ));
+        for statement in dropped {
+            tell(format!("not kept, as asked for: {}", statement.sql));
+        }
         let table =
             self.attempts.look(|| describe(parent))?.ok_or_else(|| Error::internal("the table has gone"))?;
         Conversion { table, attempts: self.attempts, scheme: self.scheme.clone(), ..*self }
@@ -396,8 +319,9 @@ impl Conversion<'_> {
         let name = self.table.qualified_name();
         let owner = self.attempts.owner;
         while let Some(unchecked) = operation.settings.later.first().cloned() {
-            self.attempts.patiently(|| {
-                unchecked.check(owner)?;
+            self.attempts.patiently(|| unchecked.check(owner))?;
+            self.attempts.retrying(|| {
+                unchecked.rise(owner)?;
                 operation.settings.later.retain(|other| *other != unchecked);
                 operation.enter(EXCHANGED, None)
             })?;

@@ -3,10 +3,12 @@
 use super::plan::{Key, Piece};
 use super::{copy, stage};
 use crate::error::{Error, Result};
-use crate::partition::convert::carry::{self, Names, Statement};
+use crate::partition::convert::carry::{Names, Statement};
 use crate::partition::convert::later::{self, Unchecked};
+use crate::partition::convert::uses;
 use crate::partition::online::{self, Attempts, Call, Operation, tell};
 use crate::partition::table::{self, Parent, Partition};
+use crate::partition::template::Template;
 use crate::pg::{lookup, spi};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -233,9 +235,10 @@ impl Remake<'_> {
         if left.unwrap_or_default() > 0 {
             copy::last(&operation.settings)?;
         }
-        let drop: Vec<Statement> = names.statements(carry::DROP_INCOMING)?;
-        let add: Vec<Statement> = names.statements(carry::ADD_INCOMING)?;
+        let drop: Vec<Statement> = names.statements(uses::DROP_INCOMING)?;
+        let add: Vec<Statement> = names.statements(uses::ADD_INCOMING)?;
         let later = later::of(self.parent.oid)?;
+        let template = Template::of(&self.parent, Some(&self.like), None, false)?;
         let run = |statements: &[Statement]| {
             statements
                 .iter()
@@ -244,6 +247,7 @@ impl Remake<'_> {
         run(&drop)?;
         stage::unwatch(&operation.settings)?;
         stage::exchange(&operation.settings, &parent)?;
+        stage::finish(&operation.settings, &template)?;
         stage::drop(&operation.settings)?;
         run(&add)?;
         operation.settings.later = later;

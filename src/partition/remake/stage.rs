@@ -5,9 +5,10 @@ use super::run::Settings;
 use crate::capture::exchange;
 use crate::error::{Error, Result};
 use crate::partition::job;
+use crate::partition::online::tell;
 use crate::partition::table::{Parent, Partition};
 use crate::partition::template::Template;
-use crate::pg::{lookup, security, spi};
+use crate::pg::{lookup, security, spi, subtransaction};
 use pgrx::pg_sys;
 use pgrx::spi::{quote_identifier, quote_literal};
 
@@ -217,6 +218,23 @@ pub fn exchange(settings: &Settings, parent: &str) -> Result<()> {
             ),
             &[],
         )?;
+    }
+    Ok(())
+}
+
+/// What new partitions get once they are attached. A publication may be somebody else's.
+pub fn finish(settings: &Settings, template: &Template) -> Result<()> {
+    for piece in &settings.pieces {
+        for statement in template.indexes.on(settings.oid(&piece.name)?)? {
+            spi::run(&statement, &[])?;
+        }
+        for statement in template.after_attaching(&settings.qualify(&piece.name)) {
+            match subtransaction::attempt(|| spi::run(&statement, &[])) {
+                Err(error) if error.is_cancel() => return Err(error),
+                Err(error) => tell(format!("not done: {statement}: {}", error.one_line())),
+                Ok(_) => {}
+            }
+        }
     }
     Ok(())
 }

@@ -146,6 +146,26 @@ DROP TRIGGER gone ON d2;
 CALL architect.drain_default('d2');
 SELECT tableoid::regclass, count(*) FROM d2 GROUP BY 1 ORDER BY (tableoid::regclass)::text COLLATE "C";
 
+-- What a partition has for itself its successors have: how replicas tell rows apart, publications, the
+-- index CLUSTER goes by, statistics targets of expressions.
+CREATE TABLE published (id int NOT NULL, at date NOT NULL, note text) PARTITION BY RANGE (at);
+CREATE TABLE published_old PARTITION OF published FOR VALUES FROM ('2026-01-01') TO ('2026-03-01');
+CREATE UNIQUE INDEX published_id ON published (id, at);
+CREATE INDEX published_note ON published (lower(note));
+ALTER INDEX published_note ALTER COLUMN 1 SET STATISTICS 55;
+ALTER TABLE published_old REPLICA IDENTITY USING INDEX published_old_id_at_idx;
+ALTER TABLE published_old CLUSTER ON published_old_lower_idx;
+INSERT INTO published SELECT i, '2026-01-01'::date + i, i FROM generate_series(0, 50) AS i;
+SET client_min_messages = error;
+CREATE PUBLICATION regress_online_pub FOR TABLE published_old;
+SET client_min_messages = warning;
+CALL architect.split_partition('published_old', every => '1 month', batch => 100, pause => '0');
+SELECT tablename FROM pg_publication_tables WHERE pubname = 'regress_online_pub' ORDER BY 1;
+SELECT c.relname, x.indexrelid::regclass, x.indisreplident, x.indisclustered, (SELECT max(a.attstattarget) FILTER (WHERE a.attstattarget > 0) FROM pg_attribute AS a WHERE a.attrelid = x.indexrelid) AS target
+  FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid JOIN pg_index AS x ON x.indrelid = c.oid WHERE i.inhparent = 'published'::regclass ORDER BY 1, 2::text COLLATE "C";
+UPDATE published SET note = 'changed' WHERE id < 3;
+DROP PUBLICATION regress_online_pub;
+
 -- Detach.
 CALL architect.detach_partition('d_1');
 CALL architect.detach_partition('d_1', concurrently => false);
