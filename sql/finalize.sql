@@ -246,8 +246,8 @@ COMMENT ON ROUTINE architect.convert_to_partitioned IS
 partition, called <name>_p_history, of a partitioned table that takes its name and everything that hangs
 on it: identity and sequences, defaults, generated columns, indexes and constraints under their names,
 comments, statistics, privileges, row-level security and policies, triggers, rules, publications,
-replica identity, foreign keys both ways, views and functions that use it; what audit, change feed and
-updated_at do with it.
+replica identity, foreign keys both ways and to itself, views, materialized views with their rows, rules,
+policies and functions that use it; what audit, change feed and updated_at do with it.
 
 Arguments: table_name; key, the column to partition by; every, the period of partitions to come, of time
 keys; step, the same of numbers; unit, what an integer key counts: epoch_s, epoch_ms, epoch_us; timezone,
@@ -255,7 +255,7 @@ in which periods begin, by default the session''s; ahead, how many partitions to
 periods after the current one the first partition still takes: the conversion must be done by then;
 widen_key, whether to add the key to a primary key or unique constraint that lacks it, which a
 partitioned table requires and lets equal values of the former key recur; incoming_keys, keep or drop
-foreign keys of other tables; dry_run, which shows every step with its locks and all that is in the
+foreign keys to the table; dry_run, which shows every step with its locks and all that is in the
 way; deadline; lock_timeout, how long one attempt at a lock may hold up others.
 Rows whose key is not below the first partition''s upper bound are refused from the first step on.
 After a crash, or past the deadline, another call goes on; abort_partition_operation() gives up. When
@@ -263,7 +263,8 @@ cancelled before the exchange it takes back what it had prepared.
 Errors: 25001 inside a transaction block or a function; 55000 something is in the way, all of it in
 DETAIL; 23514 rows lie outside; 55P03 a lock was not to be had by the deadline; 42501 not the owner.
 Lock: ACCESS EXCLUSIVE on the table for a moment when the constraint is added and for the exchange,
-which reads no row; on tables with foreign keys to it then too. Scans run under SHARE UPDATE EXCLUSIVE.
+which reads no row; on tables with foreign keys to it and views that read it then too. Scans run under
+SHARE UPDATE EXCLUSIVE.
 Privilege: ownership of the table, and of what has to be made anew.';
 COMMENT ON ROUTINE architect.coverage IS
 'What reaches persons and nobody has decided about: foreign keys, columns that can hold text in tables of theirs,
