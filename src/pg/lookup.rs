@@ -188,6 +188,16 @@ pub fn index_definition(index: pg_sys::Oid) -> String {
     unsafe { string_from(pg_sys::pg_get_indexdef_string(index)) }
 }
 
+/// Collation "POSIX".
+const POSIX_COLLATION: pg_sys::Oid = pg_sys::Oid::from_u32(951);
+
+/// Whether a btree of this operator family and collation finds texts by their beginning, as LIKE 'abc%' asks.
+pub fn finds_beginnings(family: pg_sys::Oid, collation: pg_sys::Oid) -> bool {
+    [pg_sys::TEXT_PATTERN_BTREE_FAM_OID, pg_sys::BPCHAR_PATTERN_BTREE_FAM_OID].contains(&family)
+        || family == pg_sys::TEXT_BTREE_FAM_OID
+            && [pg_sys::C_COLLATION_OID, POSIX_COLLATION].contains(&collation)
+}
+
 /// Whether an operator or its commutator belongs to an operator family.
 pub fn in_operator_family(operator: pg_sys::Oid, family: pg_sys::Oid) -> bool {
     // SAFETY: syscache look-ups; unknown OIDs are in no family and have no commutator.

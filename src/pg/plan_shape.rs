@@ -13,8 +13,10 @@ pub struct Shape {
     pub is_select: bool,
     /// The result is as many rows as a LIMIT lets through.
     pub limited: bool,
-    /// Some part of it skips rows with OFFSET.
+    /// Some part of it pages through rows: LIMIT with an OFFSET.
     pub skips: bool,
+    /// Some table of users is looked up by equality with a parameter.
+    pub looks_up: bool,
     /// The result is made of groups, not of rows.
     pub aggregated: bool,
     pub compiled: bool,
@@ -22,6 +24,8 @@ pub struct Shape {
     pub rows: f64,
     pub cost: f64,
     pub nodes: Vec<Node>,
+    /// Columns that a join converts because the other side is of another type: table, column, type.
+    pub converted: Vec<(pg_sys::Oid, i16, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -38,11 +42,8 @@ pub enum Kind {
         relation: pg_sys::Oid,
         conditions: Vec<Condition>,
     },
-    /// Reads some of a table by an index; the conditions are those the index leaves to check.
-    IndexScan {
-        relation: pg_sys::Oid,
-        conditions: Vec<Condition>,
-    },
+    /// Reads some of a table by an index.
+    IndexScan { relation: pg_sys::Oid },
     Sort,
     Hash,
     Other,
@@ -63,7 +64,7 @@ pub enum Asks {
     Pattern {
         wildcard_first: Option<bool>,
     },
-    /// A comparison of what a function makes of the column.
+    /// A comparison of what a function, or a cast that is written out, makes of the column.
     Function(String),
     /// A comparison of the column converted to another type because the other side is of that type.
     Cast(String),
@@ -87,48 +88,87 @@ pub(super) unsafe fn shape(planned: *mut pg_sys::PlannedStmt, query: *mut pg_sys
             ..Shape::default()
         };
         walk(query.cast(), Tree::Analysed, &mut |node| {
-            shape.skips |=
-                is(node, NodeTag::T_Query) && !(*node.cast::<pg_sys::Query>()).limitOffset.is_null();
+            shape.skips |= is(node, NodeTag::T_Query) && pages(node.cast());
             true
         });
-        add(top, &tables, &mut shape.nodes);
+        add(top, &tables, &mut shape);
         for subplan in nodes_of::<pg_sys::Plan>((*planned).subplans) {
-            add(subplan, &tables, &mut shape.nodes);
+            add(subplan, &tables, &mut shape);
         }
         shape
     }
 }
 
+/// Whether a query has a LIMIT and an OFFSET other than nothing.
+///
+/// # Safety
+/// `query` is an analysed query.
+unsafe fn pages(query: *mut pg_sys::Query) -> bool {
+    // SAFETY: the caller's promise; nodes are what their tags say.
+    unsafe {
+        let offset = (*query).limitOffset;
+        let nothing = is(offset, NodeTag::T_Const) && {
+            let constant = offset.cast::<pg_sys::Const>();
+            (*constant).constisnull || (*constant).constvalue.value() == 0
+        };
+        !offset.is_null() && !nothing && !(*query).limitCount.is_null()
+    }
+}
+
 /// # Safety
 /// `plan` is null or a node of a plan with this range table.
-unsafe fn add(plan: *mut pg_sys::Plan, tables: &[*mut pg_sys::RangeTblEntry], into: &mut Vec<Node>) {
+unsafe fn add(plan: *mut pg_sys::Plan, tables: &[*mut pg_sys::RangeTblEntry], into: &mut Shape) {
     if plan.is_null() {
         return;
     }
-    // SAFETY: nodes are what their tags say; every scan starts with Scan.
+    // SAFETY: nodes are what their tags say; every scan starts with Scan, every join with Join.
     unsafe {
         let mut children = std::ptr::null_mut();
-        let scan = || {
+        let scanned = || {
             let number = (*plan.cast::<pg_sys::Scan>()).scanrelid;
             let table = tables.get((number as usize).wrapping_sub(1));
-            let relation = table.map_or(pg_sys::InvalidOid, |table| (**table).relid);
-            (relation, conditions((*plan).qual, number as i32))
+            (table.map_or(pg_sys::InvalidOid, |table| (**table).relid), number as i32)
         };
         let kind = match (*plan).type_ {
             NodeTag::T_SeqScan => {
-                let (relation, conditions) = scan();
-                Kind::SequentialScan { relation, conditions }
+                let (relation, number) = scanned();
+                into.looks_up |= looks_up((*plan).qual, relation);
+                Kind::SequentialScan { relation, conditions: conditions((*plan).qual, number) }
             }
-            NodeTag::T_IndexScan | NodeTag::T_IndexOnlyScan | NodeTag::T_BitmapHeapScan => {
-                let (relation, conditions) = scan();
-                Kind::IndexScan { relation, conditions }
+            NodeTag::T_IndexScan => {
+                let relation = scanned().0;
+                into.looks_up |= looks_up((*plan.cast::<pg_sys::IndexScan>()).indexqual, relation);
+                Kind::IndexScan { relation }
             }
+            NodeTag::T_IndexOnlyScan => {
+                let relation = scanned().0;
+                into.looks_up |= looks_up((*plan.cast::<pg_sys::IndexOnlyScan>()).indexqual, relation);
+                Kind::IndexScan { relation }
+            }
+            NodeTag::T_BitmapIndexScan => {
+                let relation = scanned().0;
+                into.looks_up |= looks_up((*plan.cast::<pg_sys::BitmapIndexScan>()).indexqual, relation);
+                Kind::Other
+            }
+            NodeTag::T_BitmapHeapScan => Kind::IndexScan { relation: scanned().0 },
             NodeTag::T_Sort | NodeTag::T_IncrementalSort => Kind::Sort,
             NodeTag::T_Hash => Kind::Hash,
             NodeTag::T_Agg
                 if (*plan.cast::<pg_sys::Agg>()).aggstrategy == pg_sys::AggStrategy::AGG_HASHED =>
             {
                 Kind::Hash
+            }
+            NodeTag::T_HashJoin => {
+                converted((*plan.cast::<pg_sys::HashJoin>()).hashclauses, tables, &mut into.converted);
+                Kind::Other
+            }
+            NodeTag::T_MergeJoin => {
+                converted((*plan.cast::<pg_sys::MergeJoin>()).mergeclauses, tables, &mut into.converted);
+                Kind::Other
+            }
+            NodeTag::T_NestLoop => {
+                converted((*plan.cast::<pg_sys::Join>()).joinqual, tables, &mut into.converted);
+                Kind::Other
             }
             NodeTag::T_Append => {
                 children = (*plan.cast::<pg_sys::Append>()).appendplans;
@@ -148,12 +188,66 @@ unsafe fn add(plan: *mut pg_sys::Plan, tables: &[*mut pg_sys::RangeTblEntry], in
             }
             _ => Kind::Other,
         };
-        into.push(Node { kind, rows: (*plan).plan_rows, width: f64::from((*plan).plan_width) });
+        into.nodes.push(Node { kind, rows: (*plan).plan_rows, width: f64::from((*plan).plan_width) });
         for child in nodes_of::<pg_sys::Plan>(children) {
             add(child, tables, into);
         }
         add((*plan).lefttree, tables, into);
         add((*plan).righttree, tables, into);
+    }
+}
+
+/// Whether conditions on a table of users ask for equality with a parameter of the statement.
+///
+/// # Safety
+/// `quals` is a list of expressions.
+unsafe fn looks_up(quals: *mut pg_sys::List, relation: pg_sys::Oid) -> bool {
+    // SAFETY: the caller's promise; nodes are what their tags say.
+    unsafe {
+        relation.to_u32() >= pg_sys::FirstNormalObjectId
+            && nodes_of::<pg_sys::OpExpr>(quals).any(|qual| {
+                is(qual, NodeTag::T_OpExpr)
+                    && nodes_of::<pg_sys::Node>((*qual).args).any(|side| {
+                        let side = bare(side);
+                        is(side, NodeTag::T_Param)
+                            && (*side.cast::<pg_sys::Param>()).paramkind == pg_sys::ParamKind::PARAM_EXTERN
+                            && asked((*qual).opno, side) == Asks::Equality
+                    })
+            })
+    }
+}
+
+/// Columns that conditions of a join convert to another type.
+///
+/// # Safety
+/// `quals` is a list of expressions of a plan with this range table.
+unsafe fn converted(
+    quals: *mut pg_sys::List,
+    tables: &[*mut pg_sys::RangeTblEntry],
+    into: &mut Vec<(pg_sys::Oid, i16, String)>,
+) {
+    // SAFETY: the caller's promise; a plan's variables still say what they were in the query.
+    unsafe {
+        for qual in nodes_of::<pg_sys::OpExpr>(quals).filter(|qual| is(*qual, NodeTag::T_OpExpr)) {
+            for side in nodes_of::<pg_sys::Node>((*qual).args) {
+                let side = bare(side);
+                if !is(side, NodeTag::T_FuncExpr) {
+                    continue;
+                }
+                let call = side.cast::<pg_sys::FuncExpr>();
+                let column = nodes_of::<pg_sys::Node>((*call).args).next().map(|argument| bare(argument));
+                let Some(column) = column.filter(|column| is(*column, NodeTag::T_Var)) else { continue };
+                if (*call).funcformat != pg_sys::CoercionForm::COERCE_IMPLICIT_CAST {
+                    continue;
+                }
+                let var = column.cast::<pg_sys::Var>();
+                let table = tables.get(((*var).varnosyn as usize).wrapping_sub(1));
+                if let Some(table) = table.filter(|t| (***t).rtekind == pg_sys::RTEKind::RTE_RELATION) {
+                    let to = lookup::type_name((*call).funcresulttype, -1);
+                    into.push(((**table).relid, (*var).varattnosyn, to));
+                }
+            }
+        }
     }
 }
 
@@ -177,7 +271,9 @@ unsafe fn conditions(quals: *mut pg_sys::List, table: i32) -> Vec<Condition> {
                 let arguments: Vec<*mut pg_sys::Node> = nodes_of(arguments).collect();
                 if let [left, right] = arguments[..] {
                     for (side, other) in [(left, right), (right, left)] {
-                        if let Some(condition) = condition(side, other, operator, table) {
+                        if let Some(condition) = condition(side, other, operator, table)
+                            && !found.contains(&condition)
+                        {
                             found.push(condition);
                         }
                     }
@@ -207,26 +303,44 @@ unsafe fn condition(
             }
             return Some(Condition { column, asks: asked(operator, other) });
         }
-        let (name, argument, converts) = if is(side, NodeTag::T_FuncExpr) {
+        if asked(operator, other) == Asks::Other {
+            return None;
+        }
+        let (name, implicit) = made(side);
+        let mut column = None;
+        walk(side, Tree::Analysed, &mut |node| {
+            column = column.or(column_of(node, table));
+            column.is_none()
+        });
+        let asks = if implicit { Asks::Cast(name) } else { Asks::Function(name) };
+        Some(Condition { column: column?, asks })
+    }
+}
+
+/// What an expression makes of its column, and whether it is a conversion that nobody asked for.
+///
+/// # Safety
+/// `side` is an expression.
+unsafe fn made(side: *mut pg_sys::Node) -> (String, bool) {
+    // SAFETY: the caller's promise; nodes are what their tags say.
+    unsafe {
+        let (to, form) = if is(side, NodeTag::T_FuncExpr) {
             let call = side.cast::<pg_sys::FuncExpr>();
-            let converts = (*call).funcformat != pg_sys::CoercionForm::COERCE_EXPLICIT_CALL;
-            let name = pg_sys::get_func_name((*call).funcid);
-            let name = if name.is_null() { String::new() } else { string_from(name) };
-            let inner = nodes_of::<pg_sys::Node>((*call).args)
-                .map(|argument| bare(argument))
-                .find(|argument| column_of(*argument, table).is_some())?;
-            let name = if converts { lookup::type_name((*call).funcresulttype, -1) } else { name };
-            (name, inner, converts)
+            if (*call).funcformat == pg_sys::CoercionForm::COERCE_EXPLICIT_CALL {
+                let name = pg_sys::get_func_name((*call).funcid);
+                let name = if name.is_null() { String::new() } else { string_from(name) };
+                return (format!("{name}()"), false);
+            }
+            ((*call).funcresulttype, (*call).funcformat)
         } else if is(side, NodeTag::T_CoerceViaIO) {
             let coercion = side.cast::<pg_sys::CoerceViaIO>();
-            let name = lookup::type_name((*coercion).resulttype, -1);
-            (name, bare((*coercion).arg.cast()), true)
+            ((*coercion).resulttype, (*coercion).coerceformat)
         } else {
-            return None;
+            return ("an expression".to_owned(), false);
         };
-        let column = column_of(argument, table)?;
-        let asks = if converts { Asks::Cast(name) } else { Asks::Function(name) };
-        Some(Condition { column, asks })
+        let implicit = form == pg_sys::CoercionForm::COERCE_IMPLICIT_CAST;
+        let name = lookup::type_name(to, -1);
+        (if implicit { name } else { format!("a cast to {name}") }, implicit)
     }
 }
 

@@ -30,23 +30,50 @@ sql_is "which, with its statement" "SELECT recommendation FROM architect.analyze
 is "no constant is shown" "$(sql "SELECT count(*) FROM architect.analyze_slow_queries('0') WHERE concat(detail, recommendation) ~ '4711'")" 0
 is "by the key nothing is conspicuous" "$(found "SELECT * FROM orders WHERE id = 4711")" "none "
 like "a function on an indexed column" "$(found "SELECT * FROM orders WHERE lower(name) = 'name 1'")" "function_on_indexed_column "
+like "a cast that is written out too" "$(found "SELECT * FROM orders WHERE id::text = '4711'")" "function_on_indexed_column "
+like "an expression too" "$(found "SELECT * FROM orders WHERE coalesce(id, 0) + 1 = 4711")" "function_on_indexed_column "
+unlike "not where another index finds the rows" "$(found "SELECT * FROM orders WHERE id = 5 AND lower(name) = 'x'")" "function_on"
 unlike "a function on one without" "$(found "SELECT * FROM orders WHERE abs(region) = 5 LIMIT 1")" "function_on_indexed_column"
-like "a column converted to be compared" "$(found "SELECT count(*) FROM codes, orders WHERE orders.id = codes.code AND orders.id::numeric = 5")" "implicit_cast "
+like "a column converted to be compared" "$(found "SELECT * FROM orders WHERE id = 4711::numeric")" "implicit_cast "
+like "also in a join" "$(found "SELECT count(*) FROM codes, orders WHERE orders.id = codes.code")" "implicit_cast "
+unlike "one compared with its own type is not" "$(found "SELECT count(*) FROM codes, orders WHERE orders.amount = codes.code AND orders.id < 5000::bigint")" "implicit_cast"
 like "a pattern" "$(found "SELECT * FROM orders WHERE note LIKE '%z%'")" "leading_wildcard "
+sql "CREATE INDEX orders_note ON orders (note text_pattern_ops)" >/dev/null
+sql "UPDATE orders SET note = 'n' || id WHERE id <= 1000; VACUUM ANALYZE orders" >/dev/null
+unlike "one that an index found is none" "$(found "SELECT * FROM orders WHERE note LIKE 'n99%'")" "leading_wildcard|pattern"
+like "with such an index one that read all began with a wildcard" "$(found "SELECT * FROM orders WHERE note LIKE '%99'"; sql "SELECT detail FROM architect.analyze_slow_queries('0') WHERE finding = 'leading_wildcard'")" "that begins with a wildcard"
+unlike "a table read in part is not read whole" "$(found "SELECT * FROM orders LIMIT 10")" "sequential_scan"
+unlike "an estimate that is right for some values is not wrong" "$(found "SELECT * FROM orders WHERE id > 199990")" "row_estimate"
 like "a large result" "$(found "SELECT id FROM orders")" "large_result "
 unlike "unless limited" "$(found "SELECT id FROM orders LIMIT 20000")" "large_result"
 unlike "or counted" "$(found "SELECT count(*) FROM orders")" "large_result"
 like "OFFSET" "$(found "SELECT id FROM orders ORDER BY id LIMIT 10 OFFSET 1000")" "offset_pagination "
-like "in a subquery too" "$(found "SELECT count(*) FROM (SELECT id FROM orders ORDER BY id OFFSET 1000) AS x")" "offset_pagination "
+like "in a subquery too" "$(found "SELECT count(*) FROM (SELECT id FROM orders ORDER BY id OFFSET 1000 LIMIT 10) AS x")" "offset_pagination "
+unlike "OFFSET 0 as a fence is none" "$(found "SELECT count(*) FROM (SELECT id FROM orders WHERE id < 5 OFFSET 0) AS x")" "offset_pagination"
 unlike "a column called offset is none" "$(found "SELECT id AS \"offset\" FROM orders WHERE id = 1 -- offset 5")" "offset_pagination"
-like "a sort that spills" "$(found "SELECT id FROM orders ORDER BY note, amount LIMIT 100000")" "spill "
+like "a sort that spills" "$(found "SELECT id FROM orders ORDER BY note, amount LIMIT 100000"; sql "SELECT detail FROM architect.analyze_slow_queries('0') WHERE finding = 'spill'")" "spill .*a sort does not fit"
+like "a hash table that spills" "$(found "SELECT customer + id, count(*) FROM orders GROUP BY 1 LIMIT 1"; sql "SELECT detail FROM architect.analyze_slow_queries('0') WHERE finding = 'spill'")" "spill .*does not fit"
+unlike "one that has room" "$(found "SET work_mem = '64MB'; SELECT id FROM orders ORDER BY note, amount LIMIT 100000")" "spill"
+like "compiling that takes longer than it saves" "$(found "SET jit = on; SET jit_above_cost = 0; SET jit_optimize_above_cost = 0; SET jit_inline_above_cost = 0; SELECT count(*) FROM codes WHERE code > 7")" "jit "
+unlike "none where there was none" "$(found "SELECT count(*) FROM codes WHERE code > 7")" "jit"
 like "columns that depend on each other" "$(found "SELECT id, customer FROM orders WHERE region = 5 AND city = 5")" "row_estimate "
 like "with the statistics to make" "$(sql "SELECT recommendation FROM architect.analyze_slow_queries('0') WHERE finding = 'row_estimate'")" "CREATE STATISTICS .* ON region, city FROM public.orders"
+sql "CREATE TABLE tiny (id int) WITH (autovacuum_enabled = off); INSERT INTO tiny VALUES (1)" >/dev/null
+is "a small one need not be" "$(found "SELECT * FROM tiny WHERE id > 5")" "none "
+sql "CREATE TABLE moved AS SELECT g AS id, repeat('m', 100) AS pad FROM generate_series(1, 20000) AS g; ANALYZE moved; SELECT pg_stat_force_next_flush(); UPDATE moved SET id = -id" >/dev/null 2>&1
+like "a table changed since it was analyzed" "$(found "SELECT count(*) FROM moved WHERE id > 5")" "stale_statistics "
 like "a table never analyzed" "$(found "SELECT count(*) FROM fresh WHERE id > 5")" "stale_statistics "
 
 sql "SELECT pg_stat_statements_reset()" >/dev/null
 sql "$(for ((i = 1; i <= 1500; i++)); do echo "SELECT name FROM orders WHERE id = $i;"; done)" >/dev/null
-sql_is "many calls for a row each" "SELECT finding FROM architect.analyze_slow_queries('1 hour')" n_plus_one
+sql_is "many calls for a row each" "SELECT finding, priority FROM architect.analyze_slow_queries('1 hour')" "n_plus_one|LOW"
+sql_is "however low the bar for slow ones" "SELECT finding FROM architect.analyze_slow_queries('0') WHERE calls = 1500" n_plus_one
+sql "SELECT pg_stat_statements_reset()" >/dev/null
+sql "SELECT id FROM orders WHERE region = 7 LIMIT 150; $(for ((i = 1; i <= 150; i++)); do echo "SELECT count(*) FROM orders WHERE id = $i;"; done)" >/dev/null
+sql_is "one for each row of another statement" "SELECT a.finding, a.priority, a.detail ~ p.queryid::text FROM architect.analyze_slow_queries('1 hour') AS a, pg_stat_statements AS p WHERE p.query ~ 'LIMIT'" "n_plus_one|MEDIUM|t"
+sql "SELECT pg_stat_statements_reset()" >/dev/null
+sql "$(for ((i = 1; i <= 1500; i++)); do echo "SELECT $i; SELECT relname FROM pg_class WHERE oid = $i;"; done)" >/dev/null
+is "what looks nothing up in a table of users is none" "$(sql "SELECT count(*) FROM architect.analyze_slow_queries('1 hour')")" 0
 is "only the slow are looked at otherwise" "$(sql "SELECT pg_stat_statements_reset()" >/dev/null; sql "SELECT count(*) FROM orders" >/dev/null; sql "SELECT count(*) FROM architect.analyze_slow_queries('1 hour')")" 0
 
 # Statements that cannot be planned, beside one that can.

@@ -1,14 +1,16 @@
 //! Planning each statement, and asking the advisor which indexes would help it.
 
 use crate::catalog::index;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::advice;
 use crate::index::advisor::{self, Request};
-use crate::index::slow::figures::{self, Figures};
-use crate::index::slow::rules::{self, Finding, Table, Tables};
+use crate::index::slow::figures::{self, Caller, Figures};
+use crate::index::slow::rules::{self, Facts, Finding, Table, Tables};
+use crate::index::values::{self, Distributions};
 use crate::index::workload::{Entry, Workload, patiently};
 use crate::pg::plan_shape::Kind;
 use crate::pg::planning::{Parameters, Statement};
+use crate::pg::query_shape;
 use crate::pg::subtransaction::attempt;
 use crate::pg::whatif::Configuration;
 use crate::pg::{lookup, security, session, spi};
@@ -29,28 +31,28 @@ const COLUMNS: usize = 3;
 const PATIENCE: i64 = 2_000_000;
 
 pub fn all(min_mean: &Interval, top: i32) -> Result<Vec<Analysed>> {
-    let (least, indexes) = security::with_safe_search_path(|| {
-        let least = "SELECT (extract(epoch FROM $1) * 1000)::float8";
-        (spi::read_one::<f64>(least, &[(*min_mean).into()]), index::all())
-    });
-    let indexes = indexes?;
-    let mut indexed: HashMap<pg_sys::Oid, Vec<i16>> = HashMap::new();
+    let indexes = security::with_safe_search_path(index::all)?;
+    let mut work = Work { indexed: HashMap::new(), tables: Tables::new(), distributions: Distributions::default() };
     for index in indexes.iter().filter(|index| index.usable()) {
-        let first = index.keys.first().and_then(|key| key.column);
-        indexed.entry(index.table).or_default().extend(first);
+        let Some(first) = index.keys.first() else { continue };
+        let Some(column) = first.column else { continue };
+        let of = work.indexed.entry(index.table).or_default();
+        of.0.push(column);
+        if index.method == "btree" && lookup::finds_beginnings(first.family, first.collation) {
+            of.1.push(column);
+        }
     }
-    let mut work = Work { indexed, tables: Tables::new() };
     let mut all = Vec::new();
     for figures in figures::read(min_mean, top)? {
         pgrx::check_for_interrupts!();
-        let slow = figures.mean_ms() >= least.unwrap_or_default();
-        let found = match attempt(|| patiently(|| work.findings(&figures, slow))) {
+        let found = match attempt(|| patiently(|| work.findings(&figures))) {
             Ok(found) => found,
             Err(error) if error.is_cancel() => return Err(error),
             // The message may hold a constant of the statement: its code alone is shown.
-            Err(error) => vec![plain("not_analyzed", not_planned(&error.sqlstate()))],
+            Err(error) if figures.slow => vec![plain("not_analyzed", not_planned(&error.sqlstate()))],
+            Err(_) => continue,
         };
-        let found = if found.is_empty() && slow {
+        let found = if found.is_empty() && figures.slow {
             vec![plain("none", "nothing conspicuous in its plan and figures".to_owned())]
         } else {
             found
@@ -69,6 +71,7 @@ fn not_planned(sqlstate: &str) -> String {
         "42501" => ": a role that ran it lacks a privilege, or the current role the rights of any that did",
         "55P03" => ": a table is held by somebody else just now",
         "42P01" => ": a table is gone, or not in the search_path",
+        "22023" => ": a utility statement, or one that a rule takes apart, has no plan",
         "42703" => ": a column is gone, or it is of a function and names its variables",
         _ => "",
     };
@@ -76,27 +79,42 @@ fn not_planned(sqlstate: &str) -> String {
 }
 
 struct Work {
-    indexed: HashMap<pg_sys::Oid, Vec<i16>>,
+    /// By table, the columns that indexes begin with, and those that a btree finds beginnings of texts by.
+    indexed: HashMap<pg_sys::Oid, (Vec<i16>, Vec<i16>)>,
     tables: Tables,
+    distributions: Distributions,
 }
 
 impl Work {
-    fn findings(&mut self, figures: &Figures, slow: bool) -> Result<Vec<Finding>> {
+    fn findings(&mut self, figures: &Figures) -> Result<Vec<Finding>> {
+        let unknown = |why| Ok(if figures.slow { vec![plain("not_analyzed", why)] } else { Vec::new() });
         let Some(text) = &figures.text else {
-            return Ok(vec![plain("not_analyzed", "the current role may not see its text".to_owned())]);
+            return unknown("the current role may not see its text".to_owned());
         };
         if figures.author.is_none() {
-            return Ok(vec![plain("not_analyzed", not_planned("42501"))]);
+            return unknown(not_planned("42501"));
         }
         let statement = Statement::repaired(text, figures.author)?;
         let shape = statement.shape(&Configuration::default(), &Parameters::none())?;
         for node in &shape.nodes {
-            if let Kind::SequentialScan { relation, .. } | Kind::IndexScan { relation, .. } = &node.kind {
+            if let Kind::SequentialScan { relation, .. } | Kind::IndexScan { relation } = &node.kind {
                 self.look_at(*relation)?;
             }
         }
-        let mut found = rules::findings(figures, &shape, &self.tables, slow);
-        if slow {
+        let asked = statement.asks();
+        let facts = Facts {
+            shape: &shape,
+            tables: &self.tables,
+            expected: if figures.slow {
+                expected(&statement, &asked, shape.rows, &mut self.distributions)?
+            } else {
+                (shape.rows, shape.rows)
+            },
+            together: together(&asked),
+            caller: figures.caller.as_ref().filter(|_| shape.looks_up).filter(|c| selects(c)).map(|c| c.query_id),
+        };
+        let mut found = rules::findings(figures, &facts);
+        if figures.slow {
             found.splice(0..0, self.missing_indexes(text, figures)?);
         }
         Ok(found)
@@ -153,6 +171,9 @@ impl Work {
                     c.reltuples::pg_catalog.float8, pg_catalog.pg_stat_get_mod_since_analyze(c.oid)::pg_catalog.float8,
                     EXISTS (SELECT FROM pg_catalog.pg_stats AS s
                              WHERE s.schemaname OPERATOR(pg_catalog.=) n.nspname AND s.tablename OPERATOR(pg_catalog.=) c.relname)
+                    OR COALESCE(pg_catalog.pg_stat_get_last_analyze_time(c.oid), pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)) IS NOT NULL
+                    -- Whose statistics the caller may not see.
+                    OR c.reltuples OPERATOR(pg_catalog.>=) 0 AND (c.relrowsecurity OR NOT pg_catalog.has_table_privilege(c.oid, 'SELECT'))
                FROM pg_catalog.pg_class AS c
                JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
               WHERE c.oid OPERATOR(pg_catalog.=) $1",
@@ -165,6 +186,7 @@ impl Work {
         let Some(&(pages, live, counted, changed, analyzed)) = facts.first() else { return Ok(()) };
         let columns = crate::catalog::column::columns(relation)?;
         let size = lookup::relation_size(relation).map(|bytes| bytes as f64 / f64::from(pg_sys::BLCKSZ));
+        let (indexed, by_beginning) = self.indexed.get(&relation).cloned().unwrap_or_default();
         let table = Table {
             name: lookup::qualified_name(relation).unwrap_or_default(),
             pages: size.unwrap_or(pages),
@@ -174,9 +196,65 @@ impl Work {
                 .into_iter()
                 .map(|column| (column.number, pgrx::spi::quote_identifier(column.name)))
                 .collect(),
-            indexed: self.indexed.get(&relation).cloned().unwrap_or_default(),
+            indexed,
+            by_beginning,
         };
         self.tables.insert(relation, table);
         Ok(())
     }
+}
+
+/// Columns of one table that a statement compares by equality, where there are several.
+fn together(asked: &query_shape::Shape) -> Option<(pg_sys::Oid, Vec<i16>)> {
+    asked.uses.iter().find_map(|table| {
+        let equal = |clause: &&query_shape::Clause| {
+            clause.certain && !clause.join && clause.kind == query_shape::Kind::Equal
+        };
+        let mut columns: Vec<i16> = table
+            .clauses
+            .iter()
+            .filter(equal)
+            .filter_map(|clause| match clause.key {
+                query_shape::Key::Column(column) => Some(column),
+                query_shape::Key::Expression(_) => None,
+            })
+            .collect();
+        columns.sort_unstable();
+        columns.dedup();
+        (columns.len() > 1).then_some((table.relid, columns))
+    })
+}
+
+/// The least and the most rows the planner expects of a statement, by the commonest and the rarest values its
+/// parameters may have, and by ranges of everything and of next to nothing.
+fn expected(
+    statement: &Statement,
+    asked: &query_shape::Shape,
+    unknown: f64,
+    distributions: &mut Distributions,
+) -> Result<(f64, f64)> {
+    let types = statement.parameter_types();
+    let (mut least, mut most) = (unknown, unknown);
+    if types.is_empty() {
+        return Ok((least, most));
+    }
+    for sample in [(0.0, 1.0), (0.0, 0.0), (0.999, 1.0), (0.999, 0.0)] {
+        let choose = || {
+            let values = values::choose(asked, types.len(), sample, distributions)?;
+            Ok::<_, Error>(Parameters::from_text(types, &values))
+        };
+        let values = security::as_author(statement.author(), choose)?;
+        let rows = statement.plan(&Configuration::default(), &values)?.rows;
+        (least, most) = (least.min(rows), most.max(rows));
+    }
+    Ok((least, most))
+}
+
+/// Whether a statement returns rows.
+fn selects(caller: &Caller) -> bool {
+    let shape = || {
+        let statement = Statement::repaired(&caller.text, caller.author)?;
+        statement.shape(&Configuration::default(), &Parameters::none())
+    };
+    caller.author.is_some() && attempt(|| patiently(shape)).is_ok_and(|shape| shape.is_select)
 }

@@ -24,6 +24,17 @@ pub struct Figures {
     pub jit_ms: f64,
     /// As whom it is planned; none where the caller has the rights of no role that ran it.
     pub author: Option<pg_sys::Oid>,
+    /// Its mean time is what was asked for, and not only its calls are many.
+    pub slow: bool,
+    /// A statement that returned, or changed, about as many rows as this one was called.
+    pub caller: Option<Caller>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub query_id: i64,
+    pub text: String,
+    pub author: Option<pg_sys::Oid>,
 }
 
 impl Figures {
@@ -36,11 +47,11 @@ impl Figures {
     }
 }
 
-/// Calls from which a fast statement is looked at all the same, if it is among those that take the most
-/// time.
-pub const MANY_CALLS: i64 = 1000;
+/// Calls from which a fast statement that returns a row or two is looked at all the same.
+pub const CALLS_FOR_ROWS: f64 = 100.0;
 
-/// The statements whose mean time is at least `min_mean`, and those called very often, by their total time.
+/// The statements whose mean time is at least `min_mean`, and fast ones called often, by their
+/// total time: so many of each at most.
 pub fn read(min_mean: &Interval, top: i32) -> Result<Vec<Figures>> {
     security::with_safe_search_path(|| {
         let view = workload::view()?.ok_or_else(|| {
@@ -51,25 +62,40 @@ pub fn read(min_mean: &Interval, top: i32) -> Result<Vec<Figures>> {
         // Columns that only newer versions of the view have are asked for by name of a JSON member.
         spi::read_now(
             &format!(
-                "WITH statement AS (
+                "WITH entry AS MATERIALIZED (
+                     SELECT p.* FROM {view} AS p
+                      WHERE p.queryid IS NOT NULL
+                        AND p.dbid = (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database())),
+                 statement AS MATERIALIZED (
                      SELECT p.queryid, max(p.query) AS query, sum(p.calls)::float8 AS calls, sum(p.rows)::float8 AS rows,
                             sum(p.total_exec_time) AS exec_ms, sum(p.total_plan_time) AS plan_ms,
                             sum(p.shared_blks_hit)::float8 AS hit, sum(p.shared_blks_read)::float8 AS read,
-                            sum(p.temp_blks_written)::float8 AS temp, sum(p.wal_bytes)::float8 AS wal,
-                            sum(coalesce((j.j ->> 'jit_generation_time')::float8, 0) + coalesce((j.j ->> 'jit_inlining_time')::float8, 0)
-                                + coalesce((j.j ->> 'jit_optimization_time')::float8, 0) + coalesce((j.j ->> 'jit_emission_time')::float8, 0)) AS jit_ms,
-                            {AUTHOR} AS author
-                       FROM {view} AS p LEFT JOIN pg_roles AS r ON r.oid = p.userid
-                       CROSS JOIN LATERAL (SELECT CASE WHEN p.total_exec_time > 1000 THEN to_jsonb(p) - 'query' END) AS j (j)
-                      WHERE p.queryid IS NOT NULL
-                        AND p.dbid = (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database())
-                      GROUP BY p.queryid)
-                 SELECT s.queryid, s.query, s.calls, s.rows, s.exec_ms, s.plan_ms, s.hit, s.read, s.temp, s.wal, s.jit_ms, s.author
-                   FROM statement AS s
-                  WHERE s.calls > 0 AND (s.exec_ms / s.calls >= extract(epoch FROM $1)::float8 * 1000 OR s.calls >= $3)
-                  ORDER BY s.exec_ms DESC, s.queryid LIMIT $2"
+                            sum(p.temp_blks_written)::float8 AS temp, sum(p.wal_bytes)::float8 AS wal, {AUTHOR} AS author
+                       FROM entry AS p LEFT JOIN pg_roles AS r ON r.oid = p.userid
+                      GROUP BY p.queryid HAVING sum(p.calls) > 0),
+                 judged AS (
+                     SELECT s.*, s.exec_ms / s.calls >= extract(epoch FROM $1)::float8 * 1000 AS slow FROM statement AS s),
+                 chosen AS (
+                     (SELECT s.* FROM judged AS s WHERE s.slow ORDER BY s.exec_ms DESC, s.queryid LIMIT $2)
+                     UNION ALL
+                     (SELECT s.* FROM judged AS s WHERE NOT s.slow AND s.calls >= $3 AND s.rows <= 2 * s.calls
+                       ORDER BY s.exec_ms DESC, s.queryid LIMIT $2))
+                 SELECT s.queryid, s.query, s.calls, s.rows, s.exec_ms, s.plan_ms, s.hit, s.read, s.temp, s.wal, j.ms, s.author,
+                        s.slow, c.queryid, c.query, c.author
+                   FROM chosen AS s
+                   CROSS JOIN LATERAL (
+                        SELECT coalesce(sum((m.value #>> '{{}}')::float8), 0) AS ms
+                          FROM entry AS p, jsonb_each(to_jsonb(p) - 'query') AS m
+                         WHERE p.queryid = s.queryid
+                           AND m.key IN ('jit_generation_time', 'jit_inlining_time', 'jit_optimization_time', 'jit_emission_time')) AS j
+                   LEFT JOIN LATERAL (
+                        SELECT p.queryid, p.query, p.author FROM statement AS p
+                         WHERE s.calls >= $3 AND s.rows <= 2 * s.calls AND p.queryid <> s.queryid
+                           AND p.rows >= 2 * p.calls AND p.rows BETWEEN 0.5 * s.calls AND 1.5 * s.calls
+                         ORDER BY abs(p.rows - s.calls), p.queryid LIMIT 1) AS c ON true
+                  ORDER BY s.exec_ms DESC, s.queryid"
             ),
-            &[(*min_mean).into(), i64::from(top.max(0)).into(), MANY_CALLS.into()],
+            &[(*min_mean).into(), i64::from(top.max(0)).into(), CALLS_FOR_ROWS.into()],
             |row| {
                 let number = |i| row.get::<f64>(i).map(Option::unwrap_or_default);
                 Ok(Figures {
@@ -85,6 +111,12 @@ pub fn read(min_mean: &Interval, top: i32) -> Result<Vec<Figures>> {
                     wal_bytes: number(10)?,
                     jit_ms: number(11)?,
                     author: row.get(12)?,
+                    slow: row.get(13)?.unwrap_or_default(),
+                    caller: row.get::<i64>(14)?.zip(row.get::<String>(15)?).map(|(query_id, text)| Caller {
+                        query_id,
+                        text,
+                        author: row.get(16).ok().flatten(),
+                    }),
                 })
             },
         )

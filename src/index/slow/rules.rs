@@ -1,7 +1,7 @@
 //! Findings from a statement's figures and its plan.
 #![forbid(unsafe_code)]
 
-use crate::index::slow::figures::Figures;
+use crate::index::slow::figures::{CALLS_FOR_ROWS, Figures};
 use crate::pg::plan_shape::{Asks, Condition, Kind, Shape};
 use pgrx::pg_sys::Oid;
 use std::collections::HashMap;
@@ -26,12 +26,20 @@ pub struct Table {
     pub columns: HashMap<i16, String>,
     /// Columns some index begins with.
     pub indexed: Vec<i16>,
+    /// Those of them by which it finds texts by their beginning.
+    pub by_beginning: Vec<i16>,
 }
 
 pub type Tables = HashMap<Oid, Table>;
 
 /// Pages from which reading a whole table is worth a word: 8 MB.
 const BIG_TABLE: f64 = 1000.0;
+/// Pages from which it is worth a word what keeps a table from being read by an index: half a megabyte.
+const SOME: f64 = 64.0;
+/// Pages from which it matters what the planner knows of a table.
+const MORE_THAN_A_FEW: f64 = 8.0;
+/// Calls that are many, though no other statement returns about as many rows.
+const MANY_CALLS: f64 = 1000.0;
 /// Rows of a result that nobody reads at once.
 const LARGE_RESULT: f64 = 10_000.0;
 /// How wrong an estimate may be: within this planners do not go astray.
@@ -40,15 +48,27 @@ const WRONG: f64 = 10.0;
 const PLANNING_MS: f64 = 5.0;
 const PAGE: f64 = 8192.0;
 
-/// `slow`: the statement's mean time is what was asked for, and not only its calls are many.
-pub fn findings(figures: &Figures, shape: &Shape, tables: &Tables, slow: bool) -> Vec<Finding> {
+/// What is known of a statement besides its figures.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    pub shape: &'a Shape,
+    pub tables: &'a Tables,
+    /// The least and the most rows the planner expects, by values its parameters may have.
+    pub expected: (f64, f64),
+    /// Columns of one table that are compared by equality, where there are several.
+    pub together: Option<(Oid, Vec<i16>)>,
+    /// A statement that returns about as many rows as this one is called.
+    pub caller: Option<i64>,
+}
+
+pub fn findings(figures: &Figures, facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
-    calls(figures, shape, slow, &mut found);
-    if slow {
-        result(figures, shape, &mut found);
-        scans(shape, tables, &mut found);
-        estimates(figures, shape, tables, &mut found);
-        resources(figures, shape, &mut found);
+    calls(figures, facts, &mut found);
+    if figures.slow {
+        result(figures, facts.shape, &mut found);
+        scans(figures, facts, &mut found);
+        estimates(figures, facts, &mut found);
+        resources(figures, facts.shape, &mut found);
     }
     found
 }
@@ -63,21 +83,32 @@ fn push(
     found.push(Finding { kind, priority, detail, recommendation: recommendation.to_owned() });
 }
 
-fn calls(figures: &Figures, shape: &Shape, slow: bool, found: &mut Vec<Finding>) {
-    if !slow && shape.is_select && !shape.aggregated && figures.rows_per_call() <= 2.0 {
-        push(
-            found,
-            "n_plus_one",
-            if figures.total_ms > 60_000.0 { "HIGH" } else { "MEDIUM" },
-            format!(
-                "called {} times for {:.1} rows each, {:.0} ms in all",
-                figures.calls,
-                figures.rows_per_call(),
-                figures.total_ms
-            ),
-            "if one request makes many of these calls, fetch its rows in one: = ANY ($1) or a join",
-        );
+fn calls(figures: &Figures, facts: &Facts, found: &mut Vec<Finding>) {
+    let shape = facts.shape;
+    let least = if facts.caller.is_some() { CALLS_FOR_ROWS } else { MANY_CALLS };
+    if !shape.is_select || !shape.looks_up || figures.rows_per_call() > 2.0 || figures.calls < least {
+        return;
     }
+    let mut detail = format!(
+        "called {} times for {:.1} rows each, {:.0} ms in all",
+        figures.calls,
+        figures.rows_per_call(),
+        figures.total_ms
+    );
+    if let Some(caller) = facts.caller {
+        detail += &format!("; statement {caller} returns about as many rows");
+    }
+    push(
+        found,
+        "n_plus_one",
+        match facts.caller {
+            Some(_) if figures.total_ms > 60_000.0 => "HIGH",
+            Some(_) => "MEDIUM",
+            None => "LOW",
+        },
+        detail,
+        "if one request makes many of these calls, fetch its rows in one: = ANY ($1) or a join",
+    );
 }
 
 fn result(figures: &Figures, shape: &Shape, found: &mut Vec<Finding>) {
@@ -102,36 +133,55 @@ fn result(figures: &Figures, shape: &Shape, found: &mut Vec<Finding>) {
     }
 }
 
-fn scans(shape: &Shape, tables: &Tables, found: &mut Vec<Finding>) {
-    for node in &shape.nodes {
-        let (relation, conditions, sequential) = match &node.kind {
-            Kind::SequentialScan { relation, conditions } => (relation, conditions, true),
-            Kind::IndexScan { relation, conditions } => (relation, conditions, false),
-            _ => continue,
-        };
-        let Some(table) = tables.get(relation) else { continue };
-        if sequential && table.pages >= BIG_TABLE {
-            push(
-                found,
-                "sequential_scan",
-                if node.rows * 20.0 < table.rows { "HIGH" } else { "MEDIUM" },
-                format!(
-                    "reads all {:.0} MB of {} for an estimated {:.0} of {:.0} rows",
-                    table.pages * PAGE / 1_048_576.0,
-                    table.name,
-                    node.rows,
-                    table.rows.max(node.rows)
-                ),
-                "where few rows are wanted an index on what they are chosen by helps; where most are, fewer columns, a summary or partitions do",
-            );
+fn scans(figures: &Figures, facts: &Facts, found: &mut Vec<Finding>) {
+    // The plan is today's and for unknown values: what the calls really read tells whether it was theirs.
+    let read = (figures.hit + figures.read) / figures.calls.max(1.0);
+    let mut whole: Vec<(&Table, &[Condition], f64, Oid)> = Vec::new();
+    for node in &facts.shape.nodes {
+        if let Kind::SequentialScan { relation, conditions } = &node.kind
+            && let Some(table) = facts.tables.get(relation)
+            && read >= 0.5 * table.pages
+            && !whole.iter().any(|(.., known)| known == relation)
+        {
+            whole.push((table, conditions, node.rows, *relation));
         }
-        for condition in conditions {
-            column(condition, table, sequential, found);
+    }
+    whole.sort_by(|a, b| b.0.pages.total_cmp(&a.0.pages));
+    let big = whole.iter().filter(|(table, ..)| table.pages >= BIG_TABLE).count();
+    if let Some((table, _, rows, _)) = whole.first().filter(|_| big > 0) {
+        let all = table.rows.max(*rows);
+        let mut detail = format!(
+            "reads all {:.0} MB of {} for an estimated {rows:.0} of {all:.0} rows",
+            table.pages * PAGE / 1_048_576.0,
+            table.name,
+        );
+        if big > 1 {
+            detail += &format!("; and {} more tables of 8 MB and more", big - 1);
+        }
+        let (priority, advice) = if rows * 20.0 < all {
+            ("HIGH", "few rows are wanted: an index on what they are chosen by")
+        } else if rows * 2.0 < all {
+            ("MEDIUM", "an index on what the rows are chosen by, with the columns read included; or partitions")
+        } else {
+            ("LOW", "most rows are wanted, where an index is of no help: fewer columns, a summary kept up to date, or partitions")
+        };
+        push(found, "sequential_scan", priority, detail, advice);
+    }
+    for (table, conditions, _, relation) in whole.iter().filter(|(table, ..)| table.pages >= SOME) {
+        for condition in *conditions {
+            column(condition, table, found);
+        }
+        for (_, number, to) in facts.shape.converted.iter().filter(|(of, ..)| of == relation) {
+            let condition = Condition { column: *number, asks: Asks::Cast(to.clone()) };
+            if !conditions.contains(&condition) {
+                column(&condition, table, found);
+            }
         }
     }
 }
 
-fn column(condition: &Condition, table: &Table, sequential: bool, found: &mut Vec<Finding>) {
+/// Of a table that is read whole.
+fn column(condition: &Condition, table: &Table, found: &mut Vec<Finding>) {
     let name = table.columns.get(&condition.column).map_or("?", String::as_str);
     let place = format!("{name} of {}", table.name);
     let indexed = table.indexed.contains(&condition.column);
@@ -140,7 +190,7 @@ fn column(condition: &Condition, table: &Table, sequential: bool, found: &mut Ve
             found,
             "function_on_indexed_column",
             "HIGH",
-            format!("compares {function}() of column {place}, whose index holds the column itself"),
+            format!("compares {function} of column {place}, whose index holds the column itself"),
             "compare the bare column (a range instead of a function of it), or index the expression",
         ),
         Asks::Cast(to) if indexed => push(
@@ -150,33 +200,40 @@ fn column(condition: &Condition, table: &Table, sequential: bool, found: &mut Ve
             format!("converts indexed column {place} to {to} to compare it"),
             "give the other side the column's type: a parameter, constant or join column of another type keeps the index from being used",
         ),
-        Asks::Pattern { wildcard_first } if sequential => {
-            let (detail, advice) = match wildcard_first {
+        Asks::Pattern { wildcard_first } => {
+            // An index that finds beginnings is there and all was read: it was none.
+            let wildcard_first = wildcard_first.or(table.by_beginning.contains(&condition.column).then_some(true));
+            let (kind, priority, detail, advice) = match wildcard_first {
                 Some(true) => (
+                    "leading_wildcard",
+                    "MEDIUM",
                     format!("looks for a pattern in column {place} that begins with a wildcard"),
                     "a GIN index with gin_trgm_ops (extension pg_trgm) finds patterns anywhere in a text",
                 ),
                 Some(false) => (
-                    format!("looks for a pattern in column {place} by reading the whole table"),
+                    "pattern_without_index",
+                    "MEDIUM",
+                    format!("looks for the beginning of a text in column {place} by reading the whole table"),
                     "a btree index with text_pattern_ops finds texts by their beginning",
                 ),
                 None => (
-                    format!("looks for a pattern, which the kept statement does not show, in column {place}"),
-                    "if it begins with a wildcard, a GIN index with gin_trgm_ops (pg_trgm); if with text, a btree with text_pattern_ops",
+                    "leading_wildcard",
+                    "LOW",
+                    format!("looks for a pattern in column {place}; the kept statement does not show whether it begins with a wildcard"),
+                    "if it does, a GIN index with gin_trgm_ops (pg_trgm); if it begins with text, a btree with text_pattern_ops",
                 ),
             };
-            push(found, "leading_wildcard", "MEDIUM", detail, advice);
+            push(found, kind, priority, detail, advice);
         }
         _ => {}
     }
 }
 
-fn estimates(figures: &Figures, shape: &Shape, tables: &Tables, found: &mut Vec<Finding>) {
+fn estimates(figures: &Figures, facts: &Facts, found: &mut Vec<Finding>) {
+    let (shape, tables) = (facts.shape, facts.tables);
     for table in scanned(shape, tables) {
-        let stale = match table.changed {
-            None => table.pages > 0.0,
-            Some(changed) => changed > 1000.0 + 0.2 * table.rows,
-        };
+        let stale = table.pages >= MORE_THAN_A_FEW
+            && table.changed.is_none_or(|changed| changed > 1000.0 + 0.2 * table.rows);
         if stale {
             let detail = match table.changed {
                 None => format!("{} was never analyzed", table.name),
@@ -188,18 +245,12 @@ fn estimates(figures: &Figures, shape: &Shape, tables: &Tables, found: &mut Vec<
     if !shape.is_select || shape.limited {
         return;
     }
-    let (real, estimated) = (figures.rows_per_call().max(1.0), shape.rows.max(1.0));
+    let real = figures.rows_per_call().max(1.0);
+    // With some values it may be right, and those may be the ones that are asked for.
+    let (least, most) = (facts.expected.0.max(1.0), facts.expected.1.max(1.0));
+    let estimated = real.clamp(least, most);
     if real.max(estimated) >= 1000.0 && (real / estimated).max(estimated / real) >= WRONG {
-        let correlated = shape.nodes.iter().find_map(|node| match &node.kind {
-            Kind::SequentialScan { relation, conditions } | Kind::IndexScan { relation, conditions } => {
-                let mut columns: Vec<i16> = conditions.iter().map(|c| c.column).collect();
-                columns.sort_unstable();
-                columns.dedup();
-                (columns.len() > 1).then_some((tables.get(relation)?, columns))
-            }
-            _ => None,
-        });
-        let advice = match correlated {
+        let advice = match facts.together.as_ref().and_then(|(oid, c)| Some((tables.get(oid)?, c))) {
             Some((table, columns)) => {
                 let names: Vec<&str> =
                     columns.iter().filter_map(|c| table.columns.get(c)).map(String::as_str).collect();
@@ -226,7 +277,7 @@ fn scanned<'a>(shape: &Shape, tables: &'a Tables) -> Vec<&'a Table> {
         .nodes
         .iter()
         .filter_map(|node| match &node.kind {
-            Kind::SequentialScan { relation, .. } | Kind::IndexScan { relation, .. } => Some(*relation),
+            Kind::SequentialScan { relation, .. } | Kind::IndexScan { relation } => Some(*relation),
             _ => None,
         })
         .collect();
@@ -238,12 +289,15 @@ fn scanned<'a>(shape: &Shape, tables: &'a Tables) -> Vec<&'a Table> {
 fn resources(figures: &Figures, shape: &Shape, found: &mut Vec<Finding>) {
     let calls = figures.calls.max(1.0);
     if figures.temp_written > 0.0 {
-        let what = if shape.nodes.iter().any(|node| node.kind == Kind::Sort) {
-            "sort"
-        } else if shape.nodes.iter().any(|node| node.kind == Kind::Hash) {
-            "hash table"
-        } else {
-            "intermediate result"
+        let largest = shape
+            .nodes
+            .iter()
+            .filter(|node| [Kind::Sort, Kind::Hash].contains(&node.kind))
+            .max_by(|a, b| (a.rows * a.width).total_cmp(&(b.rows * b.width)));
+        let what = match largest.map(|node| &node.kind) {
+            Some(Kind::Sort) => "sort",
+            Some(_) => "hash table",
+            None => "intermediate result",
         };
         let megabytes = figures.temp_written * PAGE / 1_048_576.0 / calls;
         push(
@@ -276,7 +330,8 @@ fn resources(figures: &Figures, shape: &Shape, found: &mut Vec<Finding>) {
         );
     }
     let touched = figures.hit + figures.read;
-    if figures.read > 1000.0 && figures.read > 0.5 * touched {
+    // The first call reads what nobody has read before.
+    if figures.calls > 4.0 && figures.read > 1000.0 && figures.read > 0.5 * touched {
         push(
             found,
             "cache_misses",
@@ -301,13 +356,19 @@ fn resources(figures: &Figures, shape: &Shape, found: &mut Vec<Finding>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Table, Tables, findings};
+    use super::{Facts, Table, Tables, findings};
     use crate::index::slow::figures::Figures;
     use crate::pg::plan_shape::{Asks, Condition, Kind, Node, Shape};
     use pgrx::pg_sys::Oid;
 
     fn kinds(figures: &Figures, shape: &Shape) -> Vec<&'static str> {
-        findings(figures, shape, &tables(), true).into_iter().map(|f| f.kind).collect()
+        kinds_of(figures, shape, (shape.rows, shape.rows))
+    }
+
+    fn kinds_of(figures: &Figures, shape: &Shape, expected: (f64, f64)) -> Vec<&'static str> {
+        let tables = tables();
+        let facts = Facts { shape, tables: &tables, expected, together: None, caller: None };
+        findings(figures, &facts).into_iter().map(|f| f.kind).collect()
     }
 
     fn tables() -> Tables {
@@ -318,6 +379,7 @@ mod tests {
             changed: Some(0.0),
             columns: [(1, "a".to_owned()), (2, "b".to_owned())].into(),
             indexed: vec![1],
+            by_beginning: Vec::new(),
         };
         [(Oid::from(7), table)].into()
     }
@@ -333,7 +395,7 @@ mod tests {
     }
 
     fn figures() -> Figures {
-        Figures { calls: 10.0, rows: 100.0, total_ms: 5000.0, ..Figures::default() }
+        Figures { calls: 10.0, rows: 100.0, total_ms: 5000.0, hit: 50_000.0, slow: true, ..Figures::default() }
     }
 
     #[test]
@@ -341,14 +403,23 @@ mod tests {
         let asks = |asks| shape(vec![Condition { column: 1, asks }]);
         assert_eq!(kinds(&figures(), &asks(Asks::Equality)), ["sequential_scan"]);
         assert!(
-            kinds(&figures(), &asks(Asks::Function("lower".into()))).contains(&"function_on_indexed_column")
+            kinds(&figures(), &asks(Asks::Function("lower()".into()))).contains(&"function_on_indexed_column")
         );
         assert!(kinds(&figures(), &asks(Asks::Cast("numeric".into()))).contains(&"implicit_cast"));
         assert!(
             kinds(&figures(), &asks(Asks::Pattern { wildcard_first: None })).contains(&"leading_wildcard")
         );
-        let bare = shape(vec![Condition { column: 2, asks: Asks::Function("lower".into()) }]);
+        let bare = shape(vec![Condition { column: 2, asks: Asks::Function("lower()".into()) }]);
         assert_eq!(kinds(&figures(), &bare), ["sequential_scan"], "b has no index to miss");
+        let joined = Shape { converted: vec![(Oid::from(7), 1, "numeric".into())], ..shape(vec![]) };
+        assert!(kinds(&figures(), &joined).contains(&"implicit_cast"));
+    }
+
+    #[test]
+    fn a_plan_that_was_not_the_calls_says_nothing() {
+        let few = Figures { hit: 100.0, ..figures() };
+        let cast = Condition { column: 1, asks: Asks::Cast("numeric".into()) };
+        assert!(kinds(&few, &shape(vec![cast])).is_empty(), "ten pages a call are not five thousand");
     }
 
     #[test]
@@ -358,6 +429,7 @@ mod tests {
         assert_eq!(kinds(&large, &plan), ["large_result"]);
         assert!(kinds(&large, &Shape { limited: true, ..plan.clone() }).is_empty());
         assert_eq!(kinds(&large, &Shape { rows: 10.0, ..plan.clone() }), ["large_result", "row_estimate"]);
+        assert_eq!(kinds_of(&large, &plan, (10.0, 2e5)), ["large_result"], "right for some values");
         assert_eq!(
             kinds(&Figures { temp_written: 100.0, ..figures() }, &plan.clone()),
             ["row_estimate", "spill"]
@@ -376,9 +448,17 @@ mod tests {
     #[test]
     fn many_calls_for_a_row_each_are_one_finding() {
         let often = Figures { calls: 1e6, rows: 1e6, total_ms: 1e5, ..Figures::default() };
-        let found = findings(&often, &shape(vec![]), &tables(), false);
-        assert_eq!(found.iter().map(|f| f.kind).collect::<Vec<_>>(), ["n_plus_one"]);
-        let counted = Shape { aggregated: true, ..shape(vec![]) };
-        assert!(findings(&often, &counted, &tables(), false).is_empty());
+        let by_key = Shape { looks_up: true, ..shape(vec![]) };
+        let tables = tables();
+        let found = |figures: &Figures, shape: &Shape, caller| {
+            let facts = Facts { shape, tables: &tables, expected: (1.0, 1.0), together: None, caller };
+            findings(figures, &facts).into_iter().map(|f| (f.kind, f.priority)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&often, &by_key, None), [("n_plus_one", "LOW")]);
+        assert_eq!(found(&often, &by_key, Some(7)), [("n_plus_one", "HIGH")]);
+        assert!(found(&often, &shape(vec![]), None).is_empty(), "no table is looked up by a parameter");
+        let some = Figures { calls: 200.0, rows: 200.0, ..often };
+        assert!(found(&some, &by_key, None).is_empty());
+        assert_eq!(found(&some, &by_key, Some(7)), [("n_plus_one", "HIGH")]);
     }
 }
