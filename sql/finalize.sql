@@ -88,11 +88,11 @@ Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.analyze_slow_queries IS
 'What makes the slowest statements slow, from what their plans really do.
 
-Arguments: min_mean, from which mean time a statement is slow; top, how many statements to look at, by
-total time; those called a thousand times and more are among them however fast.
+Arguments: min_mean, from which mean time a statement is slow; top, how many of those to look at, by total
+time, and as many fast ones that are called often for a row or two.
 Returns one row for each finding, the statement with the greatest total time first. finding:
 missing_index (tried with the planner), sequential_scan of a big table, function_on_indexed_column,
-implicit_cast, leading_wildcard, large_result without LIMIT, offset_pagination, n_plus_one, row_estimate,
+implicit_cast, leading_wildcard, pattern_without_index, large_result without LIMIT, offset_pagination, n_plus_one, row_estimate,
 stale_statistics, spill of sorts and hashes, jit, planning_time, cache_misses, wal_volume; none, or
 not_analyzed with the reason. priority; detail; recommendation, a statement or what to change. Figures
 of the statement: mean and total time, calls, rows and bytes of temporary files and WAL a call, percent

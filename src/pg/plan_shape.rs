@@ -43,7 +43,9 @@ pub enum Kind {
         conditions: Vec<Condition>,
     },
     /// Reads some of a table by an index.
-    IndexScan { relation: pg_sys::Oid },
+    IndexScan {
+        relation: pg_sys::Oid,
+    },
     Sort,
     Hash,
     Other,

@@ -32,7 +32,8 @@ const PATIENCE: i64 = 2_000_000;
 
 pub fn all(min_mean: &Interval, top: i32) -> Result<Vec<Analysed>> {
     let indexes = security::with_safe_search_path(index::all)?;
-    let mut work = Work { indexed: HashMap::new(), tables: Tables::new(), distributions: Distributions::default() };
+    let mut work =
+        Work { indexed: HashMap::new(), tables: Tables::new(), distributions: Distributions::default() };
     for index in indexes.iter().filter(|index| index.usable()) {
         let Some(first) = index.keys.first() else { continue };
         let Some(column) = first.column else { continue };
@@ -111,7 +112,12 @@ impl Work {
                 (shape.rows, shape.rows)
             },
             together: together(&asked),
-            caller: figures.caller.as_ref().filter(|_| shape.looks_up).filter(|c| selects(c)).map(|c| c.query_id),
+            caller: figures
+                .caller
+                .as_ref()
+                .filter(|_| shape.looks_up)
+                .filter(|c| selects(c))
+                .map(|c| c.query_id),
         };
         let mut found = rules::findings(figures, &facts);
         if figures.slow {

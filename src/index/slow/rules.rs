@@ -161,9 +161,15 @@ fn scans(figures: &Figures, facts: &Facts, found: &mut Vec<Finding>) {
         let (priority, advice) = if rows * 20.0 < all {
             ("HIGH", "few rows are wanted: an index on what they are chosen by")
         } else if rows * 2.0 < all {
-            ("MEDIUM", "an index on what the rows are chosen by, with the columns read included; or partitions")
+            (
+                "MEDIUM",
+                "an index on what the rows are chosen by, with the columns read included; or partitions",
+            )
         } else {
-            ("LOW", "most rows are wanted, where an index is of no help: fewer columns, a summary kept up to date, or partitions")
+            (
+                "LOW",
+                "most rows are wanted, where an index is of no help: fewer columns, a summary kept up to date, or partitions",
+            )
         };
         push(found, "sequential_scan", priority, detail, advice);
     }
@@ -202,7 +208,8 @@ fn column(condition: &Condition, table: &Table, found: &mut Vec<Finding>) {
         ),
         Asks::Pattern { wildcard_first } => {
             // An index that finds beginnings is there and all was read: it was none.
-            let wildcard_first = wildcard_first.or(table.by_beginning.contains(&condition.column).then_some(true));
+            let wildcard_first =
+                wildcard_first.or(table.by_beginning.contains(&condition.column).then_some(true));
             let (kind, priority, detail, advice) = match wildcard_first {
                 Some(true) => (
                     "leading_wildcard",
@@ -219,7 +226,9 @@ fn column(condition: &Condition, table: &Table, found: &mut Vec<Finding>) {
                 None => (
                     "leading_wildcard",
                     "LOW",
-                    format!("looks for a pattern in column {place}; the kept statement does not show whether it begins with a wildcard"),
+                    format!(
+                        "looks for a pattern in column {place}; the kept statement does not show whether it begins with a wildcard"
+                    ),
                     "if it does, a GIN index with gin_trgm_ops (pg_trgm); if it begins with text, a btree with text_pattern_ops",
                 ),
             };
@@ -395,7 +404,14 @@ mod tests {
     }
 
     fn figures() -> Figures {
-        Figures { calls: 10.0, rows: 100.0, total_ms: 5000.0, hit: 50_000.0, slow: true, ..Figures::default() }
+        Figures {
+            calls: 10.0,
+            rows: 100.0,
+            total_ms: 5000.0,
+            hit: 50_000.0,
+            slow: true,
+            ..Figures::default()
+        }
     }
 
     #[test]
@@ -403,7 +419,8 @@ mod tests {
         let asks = |asks| shape(vec![Condition { column: 1, asks }]);
         assert_eq!(kinds(&figures(), &asks(Asks::Equality)), ["sequential_scan"]);
         assert!(
-            kinds(&figures(), &asks(Asks::Function("lower()".into()))).contains(&"function_on_indexed_column")
+            kinds(&figures(), &asks(Asks::Function("lower()".into())))
+                .contains(&"function_on_indexed_column")
         );
         assert!(kinds(&figures(), &asks(Asks::Cast("numeric".into()))).contains(&"implicit_cast"));
         assert!(
