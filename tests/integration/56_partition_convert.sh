@@ -55,6 +55,30 @@ sql_is "the foreign key to it is checked" "SELECT convalidated FROM pg_constrain
 fails_with "and holds" 23503 "INSERT INTO app.item (t_id, t_at) VALUES (-1, now())"
 sql_is "nothing is left of the way there" "$traces" 0
 
+# Writers without a pause use the table and the one it refers to, in the one order or in the other: there is always a transaction
+# that an attempt in the opposite order would be deadlocked with.
+for order in child_first parent_first; do
+  sql "SET ROLE app; SET client_min_messages = warning; DROP TABLE IF EXISTS app.child, app.parent;
+       CREATE TABLE app.parent (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO app.parent SELECT generate_series(1, 1000);
+       CREATE TABLE app.child (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL DEFAULT now(), parent int REFERENCES app.parent, PRIMARY KEY (id, at));
+       INSERT INTO app.child (at, parent) SELECT now() - i * interval '1 hour', 1 + i % 1000 FROM generate_series(1, 2000) AS i"
+  child='INSERT INTO app.child (parent) VALUES (:id);'
+  parent='UPDATE app.parent SET n = n + 1 WHERE id = :id;'
+  if [[ $order == child_first ]]; then statements="$child $parent"; else statements="$parent $child"; fi
+  printf '\\set id random(1, 1000)\nBEGIN;\n%s\nEND;\n' "$statements" >"$DBA_WORK/order.sql"
+  chmod a+r "$DBA_WORK/order.sql"
+  tool_on main pgbench -n -U app -c 4 -T 60 -f "$DBA_WORK/order.sql" postgres >"$DBA_WORK/order.log" 2>&1 &
+  writers=$!
+  wait_until "SELECT sum(n) > 100 FROM app.parent"
+  ok "$order: converted beside writers that never pause" sql "CALL architect.convert_to_partitioned('app.child', 'at', dry_run => false, deadline => '15 s')"
+  ok "$order: divided" sql "CALL architect.split_partition('app.child_p_history', dry_run => false, deadline => '15 s')"
+  ok "$order: they have not paused" kill -0 "$writers"
+  sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'" >/dev/null
+  writers_end
+  is "$order: none was deadlocked" "$(grep -ci 'deadlock' "$DBA_WORK/order.log" || true)" 0
+  sql_is "$order: every row is there" "SELECT (SELECT count(*) - 2000 FROM app.child) = (SELECT sum(n) FROM app.parent), count(*) > 2 FROM pg_partition_tree('app.child') WHERE isleaf" "t|t"
+done
+
 # Somebody holds the table: writers are let through between attempts, and the work is done when they let go.
 make
 in_background holder "BEGIN; SELECT count(*) FROM app.t; SELECT pg_sleep(600)"

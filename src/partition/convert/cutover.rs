@@ -8,10 +8,9 @@ use super::uses::{self, Materialized};
 use crate::capture::exchange;
 use crate::error::{Error, Result};
 use crate::partition::job;
-use crate::pg::{lock, lookup, matview, security, spi};
+use crate::pg::{lookup, matview, security, spi};
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
-use std::time::{Duration, Instant};
 
 /// Constraint that proves the partition's bound.
 pub const BOUND: &str = "architect_partition_bound";
@@ -46,40 +45,6 @@ pub fn wide_name(index: pg_sys::Oid) -> String {
 }
 
 impl Cutover<'_> {
-    /// Takes every lock it will need, in one short attempt: those who write to other tables first and then to
-    /// this one get through.
-    pub fn lock(&self, lock_timeout: i32) -> Result<()> {
-        let until = Instant::now() + Duration::from_millis(lock_timeout.max(1) as u64);
-        let others = spi::read_now(
-            "SELECT x.mode, x.rel::pg_catalog.regclass::pg_catalog.text FROM (
-                 SELECT 1 AS n, 'ACCESS EXCLUSIVE' AS mode, c.conrelid AS rel FROM pg_constraint AS c
-                  WHERE c.confrelid = $1 AND c.conrelid <> $1 AND c.contype = 'f' AND c.conparentid = 0
-                 UNION
-                 SELECT 2, 'SHARE ROW EXCLUSIVE', c.confrelid FROM pg_constraint AS c
-                  WHERE c.conrelid = $1 AND c.confrelid <> $1 AND c.contype = 'f') AS x
-              ORDER BY x.n, x.rel",
-            &[self.names.table.into()],
-            |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())),
-        )?;
-        // As the superuser that may have called: these tables may be other roles'.
-        let hurry = || {
-            let left = until.saturating_duration_since(Instant::now()).as_millis().max(1);
-            crate::partition::online::set_lock_timeout(left as i32)
-        };
-        let take = |name: &str, mode: &str| {
-            hurry()?;
-            spi::run(&format!("LOCK TABLE {name} IN {mode} MODE"), &[]).map(|_| ())
-        };
-        for (mode, name) in others {
-            security::as_extension_owner(|| take(&name, &mode))?;
-        }
-        for reader in uses::readers(self.names.table)? {
-            hurry()?;
-            lock::exclusively(reader);
-        }
-        take(self.names.name, "ACCESS EXCLUSIVE")
-    }
-
     pub fn script(&self) -> Result<Script> {
         let names = self.names;
         let mut script: Vec<Statement> = Vec::new();

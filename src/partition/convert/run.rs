@@ -5,12 +5,13 @@ use super::carry::Names;
 use super::cutover::{self, BOUND, Cutover, Script};
 use super::later::Unchecked;
 use super::obstacles::{self, Obstacle};
+use super::uses;
 use crate::catalog::relation::{Relation, describe};
 use crate::error::{Error, Result};
 use crate::partition::job::{Outcome, Work, perform};
 use crate::partition::layout::Shape;
 use crate::partition::name::partition_name;
-use crate::partition::online::{self, Attempts, Call, Operation, Scheme, Wish, tell};
+use crate::partition::online::{self, Attempts, Call, Operation, Scheme, Turns, Wish, tell};
 use crate::partition::{create, table};
 use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
@@ -197,9 +198,12 @@ impl Conversion<'_> {
         let bound = self.scheme.literal(operation.settings.bound)?;
         self.prove(&bound)?;
         self.widen()?;
+        let mut turns = Turns::default();
+        let own = [self.table.qualified_name()];
         let (parent, script) = self.attempts.retrying(|| {
             self.with_cutover(&bound, |cutover| {
-                cutover.lock(self.attempts.lock_timeout)?;
+                let readers = uses::readers(self.table.oid)?;
+                turns.lock(self.table.oid, &own, &readers, self.attempts.lock_timeout)?;
                 let script = cutover.script()?;
                 let parent = cutover.run(&script)?;
                 operation.settings.history = Some(self.table.oid.to_u32());

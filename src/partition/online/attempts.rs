@@ -71,7 +71,7 @@ impl Attempts<'_> {
 }
 
 /// For the rest of the transaction.
-pub fn set_lock_timeout(milliseconds: i32) -> Result<()> {
+pub(super) fn set_lock_timeout(milliseconds: i32) -> Result<()> {
     spi::run("SELECT pg_catalog.set_config('lock_timeout', $1, true)", &[milliseconds.to_string().into()])
         .map(|_| ())
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `api.rs` | the SQL procedures |
 //! | `attempts.rs` | short waits for locks, retried until a deadline |
+//! | `exchange_locks.rs` | the locks of several tables, taken together |
 //! | `call.rs` | what every such procedure begins with |
 //! | `operation.rs` | the table of operations that take long, to show and to resume |
 //! | `scheme.rs` | by which column and in which steps |
@@ -16,12 +17,14 @@ pub mod attempts;
 pub mod call;
 mod default;
 mod detach;
+mod exchange_locks;
 mod index;
 mod operation;
 mod scheme;
 
-pub use attempts::{Attempts, set_lock_timeout};
+pub use attempts::Attempts;
 pub use call::{Call, tell};
 pub use detach::hand_over;
+pub use exchange_locks::Turns;
 pub use operation::{Operation, begin, finish, resume, unfinished};
 pub use scheme::{Scheme, Wish};

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::partition::convert::carry::{Names, Statement};
 use crate::partition::convert::later::{self, Unchecked};
 use crate::partition::convert::uses;
-use crate::partition::online::{self, Attempts, Call, Operation, tell};
+use crate::partition::online::{self, Attempts, Call, Operation, Turns, tell};
 use crate::partition::table::{self, Parent, Partition};
 use crate::partition::template::Template;
 use crate::pg::{lookup, spi};
@@ -191,11 +191,12 @@ impl Remake<'_> {
     }
 
     fn catch_up(&self, operation: &mut Operation<Settings>) -> Result<()> {
+        let mut turns = Turns::default();
         loop {
             self.attempts.retrying(|| stage::gather(&operation.settings, true))?;
             self.nearly_caught_up(operation)?;
             self.attempts.retrying(|| stage::gather(&operation.settings, false))?;
-            match self.attempts.retrying(|| self.exchange(operation)) {
+            match self.attempts.retrying(|| self.exchange(operation, &mut turns)) {
                 Err(error) if is_too_many(&error) => {}
                 done => return done,
             }
@@ -203,24 +204,15 @@ impl Remake<'_> {
     }
 
     /// The short transaction. Others who wait are let through first if there is still much to do.
-    fn exchange(&self, operation: &mut Operation<Settings>) -> Result<()> {
+    fn exchange(&self, operation: &mut Operation<Settings>, turns: &mut Turns) -> Result<()> {
         let (parent, schema) = (self.parent.qualified_name(), self.parent.schema.clone());
         let names =
             Names { table: self.parent.oid, owner: self.attempts.owner, name: &parent, history: &schema };
-        let until =
-            std::time::Instant::now() + Duration::from_millis(self.attempts.lock_timeout.max(1) as u64);
-        let take = |table: &str| {
-            let left = until.saturating_duration_since(std::time::Instant::now()).as_millis().max(1);
-            online::set_lock_timeout(left as i32)?;
-            spi::run(&format!("LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE"), &[])
-        };
-        for table in referring(self.parent.oid)? {
-            crate::pg::security::as_extension_owner(|| take(&table))?;
-        }
-        take(&parent)?;
-        for source in &operation.settings.sources {
-            take(&lookup::qualified_name(pg_sys::Oid::from(*source)).unwrap_or_default())?;
-        }
+        let sources = operation.settings.sources.iter();
+        let own: Vec<String> = std::iter::once(parent.clone())
+            .chain(sources.filter_map(|source| lookup::qualified_name(pg_sys::Oid::from(*source))))
+            .collect();
+        turns.lock(self.parent.oid, &own, &[], self.attempts.lock_timeout)?;
         let left = spi::read_one_now::<i64>(
             &format!(
                 "SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS n",
@@ -288,16 +280,6 @@ pub fn blocks_of(table: u32) -> Result<i64> {
         &[pg_sys::Oid::from(table).into()],
     )
     .ok_or_else(|| Error::internal("a partition has gone"))
-}
-
-fn referring(parent: pg_sys::Oid) -> Result<Vec<String>> {
-    spi::read_now(
-        "SELECT DISTINCT c.conrelid::regclass::text FROM pg_constraint AS c
-          WHERE c.confrelid = $1 AND c.conrelid <> $1 AND c.contype = 'f' AND c.conparentid = 0 ORDER BY 1",
-        &[parent.into()],
-        |row| row.get::<String>(1),
-    )
-    .map(|rows| rows.into_iter().flatten().collect())
 }
 
 fn too_many() -> Error {
