@@ -1,9 +1,10 @@
 //! A person's rows: found table by table along the graph, each with what is needed to decide what becomes of it.
 
-use super::graph::{Graph, Link, Ownership};
+use super::graph::{ForeignKey, Graph, Link, Ownership};
 use super::owner::{self, Values};
 use super::seek::{condition, direct, until, wanted};
 use super::sql::{self, Typed, array, of};
+use super::staying::can_detach;
 use crate::error::{Error, Result};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -408,6 +409,19 @@ impl<'a> Search<'a> {
             && direct(table).next().is_none()
     }
 
+    /// Whether rows that refer to a table by a foreign key belong to its rows, or have their reference emptied.
+    fn goes_with_it(&self, table: usize, key: &ForeignKey) -> bool {
+        self.graph.links.iter().enumerate().any(|(number, link)| {
+            link.from == table
+                && link.referring
+                && link
+                    .foreign_key
+                    .as_ref()
+                    .is_some_and(|own| (own.relid, &own.columns) == (key.relid, &key.columns))
+                && (link.ownership == Ownership::Owned || can_detach(self.graph, number))
+        })
+    }
+
     /// Which of the rows that the person's rows refer to are referred to by others as well.
     fn referred_from_outside(&self, link: &Link, rows: &[(Row, bool)]) -> Result<HashSet<Texts>> {
         let to = &self.graph.tables[link.to];
@@ -415,6 +429,9 @@ impl<'a> Search<'a> {
         let mut watchers: Vec<(pgrx::pg_sys::Oid, Vec<String>, Vec<String>)> =
             vec![(self.graph.tables[link.from].relid, link.from_columns.clone(), link.to_columns.clone())];
         for key in self.graph.foreign_keys.iter().filter(|key| key.to == to.relid) {
+            if self.goes_with_it(link.to, key) {
+                continue;
+            }
             let names = |relid, numbers: &[i16]| -> Vec<String> {
                 numbers.iter().filter_map(|n| crate::pg::lookup::attribute_name(relid, *n)).collect()
             };

@@ -71,7 +71,8 @@ fn of_graph(graph: &Graph, found: &mut Vec<Gap>) {
         if !owned {
             continue;
         }
-        for column in table.columns.iter().filter(|column| column.holds_text()) {
+        // A generated column says what those say that it is made from.
+        for column in table.columns.iter().filter(|column| column.holds_text() && !column.generated) {
             let declared = table.declared.iter().any(|d| d.column == column.name());
             let of_link = graph.links.iter().any(|link| {
                 link.to == number

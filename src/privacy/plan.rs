@@ -310,7 +310,12 @@ impl Plan {
                 one.act = Act::Keep;
                 one.retained = count;
             } else {
-                let (replacements, _) = self.replacements(&one, &mut super::owner::Values::default());
+                let (replacements, kept) = self.replacements(&one, &mut super::owner::Values::default());
+                if !kept.is_empty() {
+                    let left = kept.iter().map(|(column, why)| format!("{column} stays: {why}"));
+                    one.reason =
+                        Some(one.reason.take().into_iter().chain(left).collect::<Vec<_>>().join("; "));
+                }
                 one.columns = replacements.iter().map(|r| r.column.clone()).collect();
                 one.columns.extend(self.detached_columns(&one));
                 one.columns.dedup();

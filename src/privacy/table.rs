@@ -21,6 +21,8 @@ pub enum Kind {
     Json,
     Jsonb,
     Array,
+    /// Text in another form: a tsvector, xml, hstore, a composite, an address, whatever an extension brings.
+    Made,
     Other,
 }
 
@@ -50,7 +52,10 @@ impl Column {
 
     /// Whether values of this type are taken for personal data unless somebody has said otherwise.
     pub fn holds_text(&self) -> bool {
-        matches!(self.kind, Kind::Text | Kind::Bytes | Kind::Network | Kind::Json | Kind::Jsonb | Kind::Array)
+        matches!(
+            self.kind,
+            Kind::Text | Kind::Bytes | Kind::Network | Kind::Json | Kind::Jsonb | Kind::Array | Kind::Made
+        )
     }
 }
 
@@ -289,10 +294,18 @@ fn kind_of(type_oid: pg_sys::Oid, category: u8) -> Kind {
         pg_sys::DATEOID => Kind::Date,
         pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => Kind::Timestamp,
         pg_sys::INETOID | pg_sys::CIDROID => Kind::Network,
+        // The server's own bookkeeping.
+        pg_sys::PG_LSNOID
+        | pg_sys::TIDOID
+        | pg_sys::XIDOID
+        | pg_sys::XID8OID
+        | pg_sys::CIDOID
+        | pg_sys::PG_SNAPSHOTOID => Kind::Other,
         _ => match category {
             b'S' => Kind::Text,
             b'N' => Kind::Number,
             b'A' => Kind::Array,
+            b'U' | b'C' => Kind::Made,
             _ => Kind::Other,
         },
     }

@@ -4,6 +4,7 @@
 use super::owner::{self, Values};
 use super::plan::{Act, Plan, Step, Which};
 use super::sql;
+use super::table::Kind;
 use crate::error::Result;
 use crate::pg::kept;
 use pgrx::pg_sys;
@@ -29,9 +30,11 @@ fn refused(plan: &Plan, step: &Step) -> Result<Option<String>> {
     let concerns = |column: &str| {
         replacements.iter().any(|r| r.column == column) || emptied.iter().any(|name| name == column)
     };
-    let of_domain = replacements
-        .iter()
-        .any(|r| table.column(&r.column).is_some_and(|column| column.full_type != column.typed.base_type));
+    let of_domain = replacements.iter().any(|r| {
+        table
+            .column(&r.column)
+            .is_some_and(|column| column.kind == Kind::Made || column.full_type != column.typed.base_type)
+    });
     let checks: Vec<&Check> =
         checks.iter().filter(|check| check.columns.iter().any(|c| concerns(c))).collect();
     if checks.is_empty() && !of_domain {

@@ -34,26 +34,30 @@ pub fn words(name: &str) -> Vec<String> {
 /// Words that say something by themselves or joined: `(category, weight, words)`.
 #[rustfmt::skip]
 const SAYINGS: &[(Category, f32, &[&str])] = &[
-    (Category::Email, 0.9, &["email", "mail", "emailaddress", "correo", "courriel", "epost", "mailadresse", "emailadresse", "emailadr", "mailadr", "mailadres", "emails", "correoelectronico", "eletronico", "courrier", "emailid", "loginemail", "em", "fromaddr", "toaddrs", "toaddr", "replyto", "ccaddrs", "bccaddrs", "eposta", "posta"]),
-    (Category::Phone, 0.85, &["phone", "telephone", "telefon", "telefono", "telephon", "mobile", "cellphone", "cell", "handy", "fax", "tel", "gsm", "movil", "portable", "telefoonnummer", "phonenumber", "msisdn", "whatsapp", "rufnummer", "ph", "mob", "mobil", "mobiltelefon", "homeph", "cellph", "workph", "telnr", "telno", "tlf", "tlfno", "telef", "teldom", "telport", "fon", "festnetz", "durchwahl", "faxnr", "callback", "callbacknumber", "callernumber", "phonee", "cel", "celular", "portatil", "cellulare", "komorka", "mobiel", "mobilnr"]),
-    (Category::PersonName, 0.85, &["firstname", "lastname", "fullname", "surname", "forename", "givenname", "familyname", "middlename", "maidenname", "vorname", "nachname", "familienname", "prenom", "nombres", "apellido", "apellidos", "cognome", "sobrenome", "voornaam", "achternaam", "fname", "lname", "mname", "imie", "nazwisko", "patronymic", "nickname", "personname", "contactname", "cardholder", "cardholdername", "kundenname", "ansprechpartner", "vname", "nname", "nom", "nomusage", "nomnaiss", "nomnaissance", "prenoms", "nombre", "nombrecompleto", "apellidopaterno", "apellidomaterno", "primerapellido", "segundoapellido", "displayname", "anzeigename", "realname", "legalname", "preferredname", "prefname", "fn", "ln", "ansprechp", "subscribername", "guarantorname", "emergname", "nomfamille", "notfallkontakt", "emergencycontact", "kontaktperson", "efternamn", "fornamn", "etternavn", "fornavn", "jmeno", "prijmeni", "geburtsname"]),
-    (Category::Address, 0.8, &["address", "street", "streetaddress", "addr", "adresse", "anschrift", "strasse", "direccion", "domicilio", "calle", "rue", "indirizzo", "via", "endereco", "adres", "straat", "hausnummer", "addressline", "ulica", "housenumber", "strhnr", "hnr", "str", "strnr", "lstr", "anschr", "adr", "adrligne", "adresseligne", "direcc", "addrline", "streetline", "domicile", "residence", "strassehnr", "lstrasse", "rstrasse", "domicil", "gatuadress", "ulice"]),
-    (Category::PostalCode, 0.75, &["zip", "zipcode", "postcode", "postalcode", "postal", "plz", "postleitzahl", "cap", "cep", "cp", "codpostal", "codepostal", "codigopostal", "postnr", "postnummer", "plznr", "kodpocztowy", "psc", "lplz"]),
+    (Category::Email, 0.9, &["email", "mail", "emailaddress", "correo", "courriel", "epost", "mailadresse", "emailadresse", "emailadr", "mailadr", "mailadres", "emails", "correoelectronico", "eletronico", "courrier", "emailid", "loginemail", "em", "fromaddr", "toaddrs", "toaddr", "replyto", "ccaddrs", "bccaddrs", "eposta", "posta", "recipients", "ccaddress", "bccaddress", "toaddress", "fromaddress"]),
+    (Category::Phone, 0.85, &["phone", "telephone", "telefon", "telefono", "telephon", "mobile", "cellphone", "cell", "handy", "fax", "tel", "gsm", "movil", "portable", "telefoonnummer", "phonenumber", "msisdn", "whatsapp", "rufnummer", "ph", "mob", "mobil", "mobiltelefon", "homeph", "cellph", "workph", "telnr", "telno", "tlf", "tlfno", "telef", "teldom", "telport", "fon", "festnetz", "durchwahl", "faxnr", "callback", "callbacknumber", "callernumber", "phonee", "cel", "celular", "portatil", "cellulare", "komorka", "mobiel", "mobilnr", "contactno", "contactnumber", "phoneno", "mobileno"]),
+    (Category::PersonName, 0.85, &["firstname", "lastname", "fullname", "surname", "forename", "givenname", "familyname", "middlename", "maidenname", "vorname", "nachname", "familienname", "prenom", "nombres", "apellido", "apellidos", "cognome", "sobrenome", "voornaam", "achternaam", "fname", "lname", "mname", "imie", "nazwisko", "patronymic", "nickname", "personname", "contactname", "cardholder", "cardholdername", "kundenname", "ansprechpartner", "vname", "nname", "nom", "nomusage", "nomnaiss", "nomnaissance", "prenoms", "nombre", "nombrecompleto", "apellidopaterno", "apellidomaterno", "primerapellido", "segundoapellido", "realname", "legalname", "preferredname", "prefname", "fn", "ln", "ansprechp", "subscribername", "guarantorname", "emergname", "nomfamille", "notfallkontakt", "emergencycontact", "kontaktperson", "efternamn", "fornamn", "etternavn", "fornavn", "jmeno", "prijmeni", "geburtsname", "contactperson", "nameonaccount", "nextofkin", "accholdername", "holdername", "guardian", "ccowner", "cardowner", "aka", "alsoknownas", "aliases", "policyholder", "accountholder", "signatory", "initials", "firstnm", "lastnm", "fullnm", "erziehungsberechtigter", "erziehungsberechtigte", "vormund", "zuname", "rufname", "forenames", "surnames", "middleinitial"]),
+    (Category::PersonName, 0.45, &["displayname", "anzeigename"]),
+    (Category::Address, 0.8, &["address", "street", "streetaddress", "addr", "adresse", "anschrift", "strasse", "direccion", "domicilio", "calle", "rue", "indirizzo", "via", "endereco", "adres", "straat", "hausnummer", "addressline", "ulica", "housenumber", "strhnr", "hnr", "str", "strnr", "lstr", "anschr", "adr", "adrligne", "adresseligne", "direcc", "addrline", "streetline", "domicile", "residence", "strassehnr", "lstrasse", "rstrasse", "domicil", "gatuadress", "ulice", "pobox", "apartment", "postaladdress"]),
+    (Category::PostalCode, 0.75, &["zip", "zipcode", "postcode", "postalcode", "postal", "plz", "postleitzahl", "cap", "cep", "cp", "codpostal", "codepostal", "codigopostal", "postnr", "postnummer", "plznr", "kodpocztowy", "psc", "lplz", "pincode", "cppostal", "postcodearea"]),
     (Category::City, 0.45, &["city", "town", "stadt", "ort", "ville", "ciudad", "citta", "cidade", "plaats", "wohnort", "municipality", "commune", "localite", "localidad", "poblacion", "municipio", "lort", "wohnsitz", "comune", "miasto", "gemeente", "stad", "mesto"]),
-    (Category::BirthDate, 0.95, &["birthdate", "dateofbirth", "dob", "born", "birthday", "birth", "geburtsdatum", "geboren", "naissance", "datenaissance", "nacimiento", "fechanacimiento", "nascita", "nascimento", "geboortedatum", "birthyear", "yob", "geb", "gebdat", "gebtag", "gebdatum", "gebort", "geburtsort", "geburtstag", "naiss", "dtnaiss", "lieunaiss", "lieunaissance", "nac", "fnac", "fecnac", "fechanac", "lugarnacimiento", "birthplace", "placeofbirth", "bday", "dobdate", "subscriberdob", "datanascita", "dataurodzenia", "fodelsedatum", "fodselsdato"]),
-    (Category::NationalId, 0.9, &["ssn", "socialsecurity", "socialsecuritynumber", "nationalid", "passport", "passportnumber", "dni", "nif", "nie", "cpf", "bsn", "nino", "personnummer", "pesel", "taxid", "steuernummer", "steuerid", "sozialversicherungsnummer", "svnummer", "codicefiscale", "nir", "curp", "rut", "aadhaar", "idcard", "driverlicense", "driverslicense", "drivinglicence", "licensenumber", "fuehrerschein", "ausweis", "tin", "sin", "personalid", "svnr", "sozversnr", "steueridnr", "idnr", "numsecu", "nss", "nirpp", "secu", "insee", "matriculess", "dniruc", "dnitutor", "nifnie", "cedula", "rfc", "cuit", "idnumber", "governmentid", "idno", "mrn", "medicalrecordnumber", "memberid", "subscriberid", "personnr", "fodselsnummer", "fiscalcode", "numerodni", "passportno", "passno", "immat", "kennzeichen", "licenseplate", "licenceplate", "plate", "vin"]),
-    (Category::BankAccount, 0.9, &["iban", "bankaccount", "accountnumber", "kontonummer", "bban", "routingnumber", "sortcode", "bic", "cuenta", "kontoinhaber", "rib", "ribiban", "kontonr", "ktonrkunde", "blz", "ktoinh", "banknr", "accountno", "acctno"]),
-    (Category::PaymentCard, 0.9, &["creditcard", "cardnumber", "ccnumber", "creditcardnumber", "kreditkarte", "cvv", "cvc", "pan", "debitcard", "cardno", "tarjeta"]),
-    (Category::IpAddress, 0.9, &["ip", "ipaddress", "ipaddr", "remoteaddr", "clientip", "userip", "remoteip", "ipv", "derniereip", "adresseip", "ipadresse", "lastip", "loginip"]),
+    (Category::City, 0.3, &["region", "province", "county", "provincia", "bundesland", "landkreis", "departement", "prefecture", "location"]),
+    (Category::OnlineProfile, 0.35, &["website", "homepage", "webseite", "webpage", "blog"]),
+    (Category::FreeText, 0.6, &["bio", "biography", "aboutme", "selfdescription", "requests", "specialrequests", "requirements", "remark", "cooked"]),
+    (Category::BirthDate, 0.95, &["birthdate", "dateofbirth", "dob", "born", "birthday", "birth", "geburtsdatum", "geboren", "naissance", "datenaissance", "nacimiento", "fechanacimiento", "nascita", "nascimento", "geboortedatum", "birthyear", "yob", "geb", "gebdat", "gebtag", "gebdatum", "gebort", "geburtsort", "geburtstag", "naiss", "dtnaiss", "lieunaiss", "lieunaissance", "nac", "fnac", "fecnac", "fechanac", "lugarnacimiento", "birthplace", "placeofbirth", "bday", "dobdate", "subscriberdob", "datanascita", "dataurodzenia", "fodelsedatum", "fodselsdato", "age", "countryofbirth"]),
+    (Category::NationalId, 0.9, &["ssn", "socialsecurity", "socialsecuritynumber", "nationalid", "passport", "passportnumber", "dni", "nif", "nie", "cpf", "bsn", "nino", "personnummer", "pesel", "taxid", "steuernummer", "steuerid", "sozialversicherungsnummer", "svnummer", "codicefiscale", "nir", "curp", "rut", "aadhaar", "idcard", "driverlicense", "driverslicense", "drivinglicence", "licensenumber", "fuehrerschein", "ausweis", "tin", "sin", "personalid", "svnr", "sozversnr", "steueridnr", "idnr", "numsecu", "nss", "nirpp", "secu", "insee", "matriculess", "dniruc", "dnitutor", "nifnie", "cedula", "rfc", "cuit", "idnumber", "governmentid", "idno", "mrn", "medicalrecordnumber", "memberid", "subscriberid", "personnr", "fodselsnummer", "fiscalcode", "numerodni", "passportno", "passno", "immat", "kennzeichen", "licenseplate", "licenceplate", "plate", "vin", "taxvat", "vatid", "vatnumber", "vatno", "taxnumber", "taxcode", "taxno", "ssnid", "sinid", "ssnno", "identificationid", "identificationnumber", "identitynumber", "identitycard", "passportid", "visano", "visanumber", "nationalinsurance", "insurancenumber", "voterid", "driverlicence", "drivinglicense", "steuernr", "ustid", "partitaiva", "insuranceno", "insuranceid", "insnr", "versicherungsnummer", "policennummer", "nationalidentifier", "socialsecurityno", "healthcardnumber"]),
+    (Category::BankAccount, 0.9, &["iban", "bankaccount", "accountnumber", "kontonummer", "bban", "routingnumber", "sortcode", "bic", "cuenta", "kontoinhaber", "rib", "ribiban", "kontonr", "ktonrkunde", "blz", "ktoinh", "banknr", "accountno", "acctno", "swift", "swiftcode", "bankaccountnumber"]),
+    (Category::PaymentCard, 0.9, &["creditcard", "cardnumber", "ccnumber", "creditcardnumber", "kreditkarte", "cvv", "cvc", "pan", "debitcard", "cardno", "tarjeta", "cclast", "cardlast", "cardlastfour", "lastfour", "cclastfour", "cardlastdigits"]),
+    (Category::IpAddress, 0.9, &["ip", "ipaddress", "ipaddr", "remoteaddr", "clientip", "userip", "remoteip", "ipv", "derniereip", "adresseip", "ipadresse", "lastip", "loginip", "xforwardedfor", "forwardedfor", "remotehost", "clientaddress", "signinip", "signupip", "registrationip"]),
     (Category::DeviceId, 0.8, &["mac", "macaddress", "imei", "imsi", "deviceid", "udid", "idfa", "gaid", "fingerprint", "useragent", "devicetoken", "advertisingid", "ua", "anonid", "deviceuuid", "cookieid", "clientid", "visitorid", "browserfingerprint"]),
-    (Category::Credential, 0.9, &["password", "passwd", "pwd", "passwort", "kennwort", "contrasena", "motdepasse", "passwordhash", "passwordsalt", "salt", "secret", "apikey", "accesstoken", "refreshtoken", "token", "pin", "securityanswer", "otp", "totp", "encryptedpassword", "passworddigest", "authtoken", "sessiontoken", "pw", "pwhash", "pwdhash", "mdp", "mdphash", "motpasse", "clave", "contrasenia", "haslo", "keyhash", "apikeyhash", "tokenhash", "signingsecret", "mfasecret", "totpsecret", "recoverycodes", "invitetoken", "resettoken", "webhooksecret", "privatekey", "sshkey", "reponse", "respuesta", "secretanswer", "reponsesecrete"]),
+    (Category::Credential, 0.9, &["password", "passwd", "pwd", "passwort", "kennwort", "contrasena", "motdepasse", "passwordhash", "passwordsalt", "salt", "secret", "apikey", "accesstoken", "refreshtoken", "token", "pin", "securityanswer", "otp", "totp", "encryptedpassword", "passworddigest", "authtoken", "sessiontoken", "pw", "pwhash", "pwdhash", "mdp", "mdphash", "motpasse", "clave", "contrasenia", "haslo", "keyhash", "apikeyhash", "tokenhash", "signingsecret", "mfasecret", "totpsecret", "recoverycodes", "invitetoken", "resettoken", "webhooksecret", "privatekey", "sshkey", "reponse", "respuesta", "secretanswer", "reponsesecrete", "sessionid", "sessionkey", "cookie", "authkey", "keyauth", "pushtoken"]),
     (Category::UserName, 0.8, &["username", "userlogin", "login", "loginname", "benutzername", "screenname", "usuario", "utilisateur", "userhandle", "handle", "slackhandle", "nick", "kuerzel", "loginid", "useralias", "identifiant"]),
     (Category::Location, 0.7, &["latitude", "longitude", "lat", "lng", "lon", "geolocation", "gps", "coordinates"]),
     (Category::Gender, 0.85, &["gender", "sex", "geschlecht", "sexe", "sexo", "sesso", "geslacht", "pronouns", "salutation", "anrede", "civilite", "sexatbirth", "geschl", "anredetext", "honorific"]),
-    (Category::Sensitive, 0.85, &["religion", "ethnicity", "race", "health", "diagnosis", "disease", "disability", "medical", "bloodtype", "allergies", "allergy", "sexualorientation", "politicalparty", "unionmember", "konfession", "krankheit", "diagnose", "religious", "maritalstatus", "familienstand", "nationality", "citizenship", "criminal", "medication", "symptoms", "treatment", "prescription", "konf", "rel", "famstand", "situationfam", "etatcivil", "estadocivil", "krankenkasse", "gdb", "schwerbehinderung", "allergen", "allergens", "alergias", "alergia", "drug", "drugname", "rx", "dx", "dxtext", "dxcode", "complaint", "chiefcomplaint", "symptom", "reaction", "vaccine", "vaccination", "pregnancy", "smoker", "labresult", "bmi", "bloodgroup", "groupesanguin", "handicap", "syndicat", "ethnie", "ras", "illness", "maladie", "enfermedad", "malattia", "pathology", "icd"]),
+    (Category::Sensitive, 0.85, &["religion", "ethnicity", "race", "health", "diagnosis", "disease", "disability", "medical", "bloodtype", "allergies", "allergy", "sexualorientation", "politicalparty", "unionmember", "konfession", "krankheit", "diagnose", "religious", "maritalstatus", "familienstand", "nationality", "citizenship", "criminal", "medication", "symptoms", "treatment", "prescription", "konf", "rel", "famstand", "situationfam", "etatcivil", "estadocivil", "krankenkasse", "gdb", "schwerbehinderung", "allergen", "allergens", "alergias", "alergia", "drug", "drugname", "rx", "dx", "dxtext", "dxcode", "complaint", "chiefcomplaint", "symptom", "reaction", "vaccine", "vaccination", "pregnancy", "smoker", "labresult", "bmi", "bloodgroup", "groupesanguin", "handicap", "syndicat", "ethnie", "ras", "illness", "maladie", "enfermedad", "malattia", "pathology", "icd", "marital", "civilstatus", "maritalstate", "insuranceplan", "diagnoses", "diagnosiscode", "icdcode", "allergenes", "dietary", "vaccinations", "sexualpreference", "bloodpressure", "biometric", "biometrics", "medicalhistory", "staatsangehoerigkeit", "staatsangehörigkeit", "staatsbuergerschaft", "krankenversicherung", "nationalite", "nacionalidad", "medicalconditions", "healthconditions", "weightkg", "heightcm"]),
     (Category::OnlineProfile, 0.7, &["avatar", "photo", "picture", "profilepicture", "linkedin", "twitter", "facebook", "instagram", "skype", "github", "photourl", "avatarurl", "selfie", "signature", "portrait", "profileurl", "avatarlink", "headshot", "foto", "bild", "lebenslauf", "cv", "resume"]),
-    (Category::Income, 0.8, &["salary", "income", "wage", "gehalt", "einkommen", "salaire", "sueldo", "creditscore", "networth", "payrate", "brutto", "netto", "bruttogehalt", "lohn", "bruttolohn", "salaris", "stipendio", "paga", "renta", "payamount", "bonus"]),
-    (Category::FreeText, 0.4, &["notes", "note", "comment", "comments", "remarks", "bemerkung", "bemerkungen", "kommentar", "biography", "bio", "aboutme", "message", "body", "observations", "feedback", "bem", "bemerkungstext", "notiz", "notizen", "anmerkung", "hinweis", "commentaire", "commentaires", "remarque", "observaciones", "observacion", "comentario", "comentarios", "noteText", "notetext", "snippet", "bodyhtml", "bodytext", "description", "desc", "transcript", "signature", "memo", "freitext", "opmerking", "uwagi"]),
+    (Category::Income, 0.8, &["salary", "income", "wage", "gehalt", "einkommen", "salaire", "sueldo", "creditscore", "networth", "payrate", "brutto", "netto", "bruttogehalt", "lohn", "bruttolohn", "salaris", "stipendio", "paga", "renta", "payamount", "bonus", "sal", "salamt", "salaryamount", "annualsalary", "compensation", "hourlyrate"]),
+    (Category::FreeText, 0.4, &["notes", "note", "comment", "comments", "remarks", "bemerkung", "bemerkungen", "kommentar", "message", "body", "observations", "feedback", "bem", "bemerkungstext", "notiz", "notizen", "anmerkung", "hinweis", "commentaire", "commentaires", "remarque", "observaciones", "observacion", "comentario", "comentarios", "noteText", "notetext", "snippet", "bodyhtml", "bodytext", "description", "desc", "transcript", "signature", "memo", "freitext", "opmerking", "uwagi", "review", "reviewtext", "testimonial", "complaints", "reason", "narrative", "about", "annotation", "coverletter", "essay", "content", "text", "texts", "detail", "details", "msg", "messages", "chat", "story"]),
 ];
 
 /// Words after which a name is about something else: a flag, a count, a template, a time.
@@ -95,10 +99,13 @@ const STILL: &[&str] = &[
 pub fn column(name: &str) -> Option<Said> {
     let words = words(name);
     let joined = words.concat();
+    let one = words.last().map(|last| format!("{}{}", words[..words.len() - 1].concat(), singular(last)));
     let mut best: Option<Said> = None;
+    let mut in_full = false;
     for &(category, weight, sayings) in SAYINGS {
         // The whole name, or its last words ("billing_street_address"), or any single word of it.
-        let whole = sayings.contains(&joined.as_str());
+        let whole =
+            sayings.contains(&joined.as_str()) || one.as_deref().is_some_and(|one| sayings.contains(&one));
         let tail =
             (1..=3.min(words.len())).any(|n| sayings.contains(&words[words.len() - n..].concat().as_str()));
         let inside = words.iter().any(|word| sayings.contains(&word.as_str()))
@@ -115,9 +122,11 @@ pub fn column(name: &str) -> Option<Said> {
         let said = Said { category, weight: weight * share };
         if best.is_none_or(|known| said.weight > known.weight) {
             best = Some(said);
+            in_full = whole;
         }
     }
     let otherwise = words.len() > 1
+        && !in_full
         && words.iter().any(|word| OTHERWISE.contains(&word.as_str()))
         && !STILL.iter().any(|still| joined.contains(still));
     best.map(|said| if otherwise { Said { weight: said.weight * 0.25, ..said } } else { said })
@@ -126,7 +135,22 @@ pub fn column(name: &str) -> Option<Said> {
 /// Whether a column's name is that of a name, of whatever thing: `name`, `title`, `customer_name`.
 pub fn is_plain_name(name: &str) -> bool {
     words(name).last().is_some_and(|word| {
-        matches!(word.as_str(), "name" | "nombre" | "nom" | "naam" | "nome" | "bezeichnung" | "nazwa")
+        matches!(word.as_str(), "name" | "nm" | "nombre" | "nom" | "naam" | "nome" | "bezeichnung" | "nazwa")
+    })
+}
+
+/// Whether a name says that its values are kinds, states, colours.
+pub fn is_about_something_else(name: &str) -> bool {
+    words(name).last().is_some_and(|word| OTHERWISE.contains(&word.as_str()))
+}
+
+/// Whether a name says that its values number things.
+pub fn is_number_of_something(name: &str) -> bool {
+    words(name).last().is_some_and(|word| {
+        matches!(
+            word.as_str(),
+            "id" | "ids" | "no" | "nr" | "num" | "number" | "code" | "sku" | "ref" | "reference" | "ean"
+        )
     })
 }
 
@@ -146,9 +170,13 @@ const PERSONS: &[&str] = &[
     "nurse", "attorney", "technician", "responsable", "encargado", "tutor", "adherent", "assure", "alumno", "alumna", "eleve", "elev", "schueler",
     "paciente", "socio", "abonne", "abonado", "membre", "mitglied", "versicherter", "pers", "kst", "provider", "rep", "caller", "organizer", "attendee",
     "signer", "beneficiary", "emergency", "child", "parent", "spouse", "holder", "manager", "agent", "players", "player", "artist",
+    "father", "mother", "husband", "wife", "relative", "sibling", "partner", "host", "traveller", "traveler", "crew", "coach", "referee",
 ];
 
 fn singular(word: &str) -> String {
+    if let Some(stem) = word.strip_suffix("sses") {
+        return format!("{stem}ss");
+    }
     match word.strip_suffix("ies") {
         Some(stem) => format!("{stem}y"),
         None => word.strip_suffix('s').filter(|stem| stem.len() > 3).unwrap_or(word).to_owned(),

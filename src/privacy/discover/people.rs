@@ -285,6 +285,11 @@ pub fn addressed(words: &[&str]) -> bool {
         && rest.iter().all(|word| is_capitalised(word))
 }
 
+/// Nothing but how somebody is addressed.
+pub fn form_of_address(text: &str) -> bool {
+    HONORIFICS.contains(&text.trim().trim_end_matches('.').to_lowercase().as_str())
+}
+
 fn is_capitalised(word: &str) -> bool {
     let mut letters = word.trim_end_matches('.').chars();
     letters.next().is_some_and(char::is_uppercase)

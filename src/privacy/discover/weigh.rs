@@ -126,7 +126,24 @@ fn seen(column: &Evidence) -> Option<(Category, f32, usize)> {
         let share = mentions as f32 / total as f32;
         return (mentions > 0).then_some((Category::FreeText, (0.45 + share).min(0.95), total));
     }
+    // One address in twenty is enough: values of many kinds, under one name.
+    let mails = counts.get(&Category::Email).copied().unwrap_or(0);
+    if mails >= 5 && mails * 20 >= total {
+        return Some((Category::Email, (mails as f32 / total as f32).max(0.65), total));
+    }
     let (category, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+    let by_chance = match category {
+        // A colour called Brown is nobody.
+        Category::PersonName => names::is_about_something_else(&column.name),
+        Category::Phone => {
+            names::is_number_of_something(&column.name)
+                && names::column(&column.name).is_none_or(|said| said.category != Category::Phone)
+        }
+        _ => false,
+    };
+    if by_chance {
+        return None;
+    }
     let share = count as f32 / total as f32;
     // A few values among many others are chance.
     (share >= 0.2).then_some((category, share, total))
@@ -157,6 +174,12 @@ fn by_name(name: &str, value: &str) -> Option<Category> {
         Some(Category::BirthDate) => {
             year_of(value).filter(|year| (1900..=2025).contains(year)).map(|_| Category::BirthDate)
         }
+        // All but the last digits hidden.
+        Some(Category::PaymentCard) => {
+            let hidden = value.contains(['*', 'x', 'X', '•']);
+            (hidden && value.ends_with(|c: char| c.is_ascii_digit())).then_some(Category::PaymentCard)
+        }
+        _ if people::form_of_address(value) => Some(Category::Gender),
         _ => people::single_name(value).then_some(Category::PersonName),
     }
 }
@@ -317,6 +340,19 @@ mod tests {
         assert_eq!(found("t", &[column("phone", Holds::Text, &[])]), [Some(Category::Phone)]);
         assert_eq!(found("t", &[column("email_verified", Holds::Other, &[])]), [None]);
         assert_eq!(found("t", &[column("date_of_birth", Holds::Date, &[])]), [Some(Category::BirthDate)]);
+    }
+
+    #[test]
+    fn a_colour_is_nobodys_name_and_values_of_many_kinds_hold_some_that_are_somebodys() {
+        let brown = column("color", Holds::Text, &["Brown"; 30]);
+        let mixed: Vec<String> = (0..40)
+            .map(|i| if i % 8 == 0 { format!("p{i}@example.org") } else { format!("option {i}") })
+            .collect();
+        let mixed: Vec<&str> = mixed.iter().map(String::as_str).collect();
+        assert_eq!(
+            found("t", &[brown, column("meta_value", Holds::Text, &mixed)]),
+            [None, Some(Category::Email)]
+        );
     }
 
     #[test]
