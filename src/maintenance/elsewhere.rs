@@ -83,7 +83,7 @@ fn go(request: &str) {
     let (Some(token), Some(role), Some(database)) = (number(), number(), number()) else { return };
     let schedule = parts.next().unwrap_or_default();
     let (role, database) = (pg_sys::Oid::from(role as u32), pg_sys::Oid::from(database as u32));
-    let outcome = worker::as_role(role, || toplevel::transaction(|| register(database, schedule)));
+    let outcome = toplevel::transaction(|| security::as_owner(role, || register(database, schedule)));
     let (state, text) = match outcome {
         Ok(done) => (String::new(), done),
         Err(error) => (error.sqlstate(), error.message().to_owned()),

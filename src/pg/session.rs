@@ -4,6 +4,15 @@ use super::memory::OwnedContext;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
+/// Whether the server was built with assertions.
+pub fn has_assertions() -> bool {
+    // SAFETY: a parameter every server has, whose value is a palloc'd or static nul-terminated string.
+    unsafe {
+        let value = pg_sys::GetConfigOption(c"debug_assertions".as_ptr(), true, false);
+        !value.is_null() && std::ffi::CStr::from_ptr(value) == c"on"
+    }
+}
+
 /// Microseconds since 2000-01-01 00:00 UTC, PostgreSQL's timestamptz, by the wall clock.
 pub fn clock() -> i64 {
     // SAFETY: reads the clock.

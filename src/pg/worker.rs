@@ -3,35 +3,44 @@
 use super::ffi::unguarded;
 use pgrx::bgworkers::BackgroundWorkerBuilder;
 use pgrx::pg_sys;
-use pgrx::prelude::*;
 
 /// Exports the main function of a worker under the C symbol `$symbol`. The body is a safe
 /// `fn(&str)` that gets what `start` was given; it runs connected to the database, outside any transaction,
-/// as the bootstrap superuser.
+/// as the bootstrap superuser unless `start_for` says otherwise.
 #[macro_export]
 macro_rules! export_worker {
     ($symbol:ident, $body:path) => {
         #[doc(hidden)]
         #[unsafe(no_mangle)]
         #[::pgrx::pg_guard]
-        pub extern "C-unwind" fn $symbol(database: ::pgrx::pg_sys::Datum) {
-            $crate::pg::worker::serve(database, $body)
+        pub extern "C-unwind" fn $symbol(session: ::pgrx::pg_sys::Datum) {
+            $crate::pg::worker::serve(session, $body)
         }
     };
 }
 
-/// Has a worker started in this database; false where the server has no room for one just now.
-pub fn start(symbol: &str, title: &str, argument: &str) -> bool {
-    start_in(super::session::database(), symbol, title, argument)
+/// Has a worker started in this database that is to do something by `as_role`; false where the server has no
+/// room for one just now.
+///
+/// Servers built with assertions, which no package is, end where a transaction begins under the restriction of
+/// `as_role`: there the session is the role's own. The role has to be one that may log in, before PostgreSQL 17.
+pub fn start_for(role: pg_sys::Oid, symbol: &str, title: &str, argument: &str) -> bool {
+    let role = if super::session::has_assertions() { role } else { pg_sys::InvalidOid };
+    load(super::session::database(), role, symbol, title, argument)
 }
 
-/// The same in any database. `argument` has 127 bytes at most.
+/// Has one started in any database. `argument` has 127 bytes at most.
 pub fn start_in(database: pg_sys::Oid, symbol: &str, title: &str, argument: &str) -> bool {
+    load(database, pg_sys::InvalidOid, symbol, title, argument)
+}
+
+fn load(database: pg_sys::Oid, role: pg_sys::Oid, symbol: &str, title: &str, argument: &str) -> bool {
+    let session = u64::from(role.to_u32()) << 32 | u64::from(database.to_u32());
     BackgroundWorkerBuilder::new(title)
         .set_type("db_architect worker")
         .set_library("db_architect")
         .set_function(symbol)
-        .set_argument(database.into_datum())
+        .set_argument(Some(pg_sys::Datum::from(session)))
         .set_extra(argument)
         .enable_spi_access()
         .set_notify_pid(super::session::backend_pid())
@@ -39,8 +48,16 @@ pub fn start_in(database: pg_sys::Oid, symbol: &str, title: &str, argument: &str
         .is_ok()
 }
 
+/// Roles that may not log in have sessions too.
+#[cfg(any(feature = "pg17", feature = "pg18"))]
+const ANY_ROLE: u32 = pg_sys::BGWORKER_BYPASS_ROLELOGINCHECK;
+#[cfg(not(any(feature = "pg17", feature = "pg18")))]
+const ANY_ROLE: u32 = 0;
+
 /// What `export_worker!` calls.
-pub fn serve(database: pg_sys::Datum, body: fn(&str)) {
+pub fn serve(session: pg_sys::Datum, body: fn(&str)) {
+    let session = session.value() as u64;
+    let (role, database) = ((session >> 32) as u32, session as u32);
     // SAFETY: the first thing in a new process. `die` and the handler of SIGINT that is there already
     // only set flags, seen where PostgreSQL looks for interrupts.
     unsafe {
@@ -48,9 +65,9 @@ pub fn serve(database: pg_sys::Datum, body: fn(&str)) {
         handle(pg_sys::SIGHUP as i32, unguarded::SignalHandlerForConfigReload);
         pg_sys::BackgroundWorkerUnblockSignals();
         pg_sys::BackgroundWorkerInitializeConnectionByOid(
-            pg_sys::Oid::from_datum(database, false).unwrap_or(pg_sys::InvalidOid),
-            pg_sys::InvalidOid,
-            0,
+            pg_sys::Oid::from(database),
+            pg_sys::Oid::from(role),
+            ANY_ROLE,
         );
     }
     body(pgrx::bgworkers::BackgroundWorker::get_extra());
@@ -72,8 +89,8 @@ unsafe fn handle(signal: i32, handler: unsafe extern "C-unwind" fn(i32)) {
 /// the role's functions do, at a commit as well, is restricted as it is within PostgreSQL's own maintenance
 /// commands. SET ROLE and SET SESSION AUTHORIZATION are refused, and so is leaving work for later.
 ///
-/// The role and the restriction outlast commits, since a command may commit and go on. Servers built with
-/// assertions, which no package is, object to a restriction outside transactions.
+/// The role and the restriction outlast commits, since a command may commit and go on. A session that is the
+/// role's own has nowhere to go back to.
 pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
     struct Back;
     impl Drop for Back {
@@ -81,6 +98,9 @@ pub fn as_role<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
             // SAFETY: what `as_role` found.
             unsafe { pg_sys::SetUserIdAndSecContext(super::security::session_role(), 0) }
         }
+    }
+    if super::security::session_role() == role {
+        return work();
     }
     let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
     // SAFETY: outside any transaction and any change of role; transactions that abort come back to it.

@@ -2,6 +2,7 @@
 //! its name. All of it is written down before the table is renamed, so names in expressions stay the
 //! table's and mean the partitioned table afterwards. Under the safe search_path.
 
+use super::uses::ROUTINE;
 use crate::error::Result;
 use crate::pg::spi;
 use pgrx::pg_sys;
@@ -25,12 +26,12 @@ pub struct Names<'a> {
 
 impl Names<'_> {
     /// Commands a query makes. Its parameters: $1 the table's OID, $2 its name, $3 its name afterwards, $4 its
-    /// owner. It returns a role and a command.
+    /// owner; `given` and `routine` have them and its functions. It returns a role and a command.
     pub fn statements(&self, query: &str) -> Result<Vec<Statement>> {
         // A query need not use them all.
         let query = format!(
-            "WITH given AS MATERIALIZED (SELECT $1::oid AS tbl, $2::text AS name, $3::text AS history, $4::oid AS owner)
-             {query}"
+            "WITH given AS MATERIALIZED (SELECT $1::oid AS tbl, $2::text AS name, $3::text AS history, $4::oid AS owner),
+             {ROUTINE} {query}"
         );
         spi::read_now(
             &query,

@@ -52,6 +52,7 @@ impl Cutover<'_> {
         script.extend(names.statements(uses::DROP_INCOMING)?);
         script.extend(names.statements(uses::DROP_SELF)?);
         let dropped = if self.drop_incoming { script.clone() } else { Vec::new() };
+        script.extend(names.statements(uses::DROP_ROUTINES)?);
         let mut own = |sql: String| script.push(Statement { role: names.owner, sql });
         own(format!("ALTER TABLE {name} ALTER COLUMN {} SET NOT NULL", quote_identifier(self.column)));
         // Indexes give their names to those of the partitioned table.
@@ -136,7 +137,14 @@ impl Cutover<'_> {
         if let Some(identity) = self.replica_identity()? {
             own(format!("ALTER TABLE {name} REPLICA IDENTITY {identity}"));
         }
-        for query in [uses::PUBLICATIONS, uses::VIEWS, uses::RULES, uses::POLICIES, uses::FUNCTIONS] {
+        for query in [
+            uses::ADD_ROUTINES,
+            uses::PUBLICATIONS,
+            uses::VIEWS,
+            uses::RULES,
+            uses::POLICIES,
+            uses::FUNCTIONS,
+        ] {
             script.extend(names.statements(query)?);
         }
         let mut later = Vec::new();

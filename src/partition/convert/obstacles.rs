@@ -2,6 +2,7 @@
 //! carried over stands in the way: nothing is lost in silence.
 
 use super::carry::Names;
+use super::uses::ROUTINE;
 use crate::error::Result;
 use crate::pg::spi;
 use pgrx::pg_sys;
@@ -24,7 +25,7 @@ pub struct Request<'a> {
 pub fn find(request: &Request) -> Result<Vec<Obstacle>> {
     let names = request.names;
     spi::read_now(
-        &format!("{GIVEN} {QUERY}"),
+        &format!("{GIVEN}, {ROUTINE} {QUERY}"),
         &[
             names.table.into(),
             names.name.into(),
@@ -136,9 +137,11 @@ SELECT 48, format('policy %I on %s belongs to %s, who is not you', p.polname, c.
   JOIN pg_policy AS p ON p.oid = d.objid AND p.polrelid <> tbl JOIN pg_class AS c ON c.oid = p.polrelid
  WHERE NOT pg_has_role(c.relowner, 'USAGE') GROUP BY p.oid, p.polname, c.oid, c.relowner
 UNION ALL
-SELECT 46, format('its row type is used by %s', pg_describe_object(d.classid, d.objid, d.objsubid)), 'Change that to another type, or drop it.'
+SELECT 46, format('its row type is used by %s', pg_describe_object(d.classid, d.objid, d.objsubid)),
+       CASE WHEN d.classid = 'pg_proc'::regclass THEN 'Drop it, and create it again afterwards: it is used elsewhere, or not yours to create.' ELSE 'Change that to another type, or drop it.' END
   FROM given JOIN pg_type AS t ON t.typrelid = tbl
   JOIN pg_depend AS d ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray) AND d.deptype <> 'i'
+ WHERE NOT EXISTS (SELECT FROM routine AS r WHERE d.classid = 'pg_proc'::regclass AND r.oid = d.objid) GROUP BY d.classid, d.objid, d.objsubid
 UNION ALL
 SELECT 50, format('publication %I publishes partitions under their own names', p.pubname),
        format('ALTER PUBLICATION %I SET (publish_via_partition_root = true); else subscribers need a table %s.', p.pubname, history)

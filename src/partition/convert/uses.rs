@@ -60,7 +60,48 @@ SELECT p.proowner, pg_get_functiondef(p.oid)
       SELECT DISTINCT d.objid FROM pg_depend AS d
        WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tbl) AS d
   JOIN pg_proc AS p ON p.oid = d.objid
+ WHERE NOT EXISTS (SELECT FROM routine AS r WHERE r.oid = p.oid)
  ORDER BY p.oid";
+
+/// Functions and procedures that take or return rows of the table, which have its row type: made anew. Where
+/// nothing else has them, and nothing about them is for a superuser to say.
+pub const ROUTINE: &str = "
+routine AS (
+    SELECT p.* FROM given CROSS JOIN LATERAL (
+          SELECT DISTINCT d.objid FROM pg_type AS t JOIN pg_depend AS d ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)
+           WHERE t.typrelid = tbl AND d.classid = 'pg_proc'::regclass) AS d
+      JOIN pg_proc AS p ON p.oid = d.objid AND p.prokind IN ('f', 'p')
+      JOIN pg_language AS l ON l.oid = p.prolang
+     WHERE pg_has_role(p.proowner, 'USAGE')
+       AND (l.lanpltrusted AND NOT p.proleakproof AND p.prosupport = 0 OR (SELECT a.rolsuper FROM pg_roles AS a WHERE a.oid = p.proowner))
+       AND has_schema_privilege(p.proowner, p.pronamespace, 'CREATE') AND has_language_privilege(p.proowner, p.prolang, 'USAGE')
+       AND NOT EXISTS (SELECT FROM pg_depend AS u WHERE u.refclassid = 'pg_proc'::regclass AND u.refobjid = p.oid)
+       AND NOT EXISTS (SELECT FROM pg_depend AS u WHERE u.classid = 'pg_proc'::regclass AND u.objid = p.oid AND u.deptype IN ('e', 'x'))
+       AND NOT EXISTS (SELECT FROM pg_seclabel AS s WHERE s.classoid = 'pg_proc'::regclass AND s.objoid = p.oid))";
+
+pub const DROP_ROUTINES: &str =
+    "SELECT p.proowner, format('DROP ROUTINE %s', p.oid::regprocedure) FROM routine AS p ORDER BY p.oid";
+
+/// With the privileges they had, whatever default privileges say.
+pub const ADD_ROUTINES: &str = "
+SELECT p.proowner, sql FROM routine AS p
+ CROSS JOIN LATERAL (VALUES (coalesce((
+     SELECT string_agg(DISTINCT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END, ', ')
+       FROM pg_default_acl AS d CROSS JOIN aclexplode(d.defaclacl) AS x WHERE d.defaclrole = p.proowner AND d.defaclobjtype = 'f'), ''))) AS given_by_default (roles)
+ CROSS JOIN LATERAL (
+     SELECT 1, pg_get_functiondef(p.oid)
+      UNION ALL
+     SELECT 2, format('REVOKE ALL ON ROUTINE %s FROM %I, PUBLIC%s', p.oid::regprocedure, pg_get_userbyid(p.proowner), ', ' || nullif(roles, ''))
+      WHERE p.proacl IS NOT NULL OR roles <> ''
+      UNION ALL
+     SELECT 3, format('GRANT EXECUTE ON ROUTINE %s TO %s%s', p.oid::regprocedure,
+                      CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END,
+                      CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+       FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x WHERE p.proacl IS NOT NULL OR roles <> ''
+      UNION ALL
+     SELECT 4, format('COMMENT ON ROUTINE %s IS %L', p.oid::regprocedure, obj_description(p.oid, 'pg_proc'))
+      WHERE obj_description(p.oid, 'pg_proc') IS NOT NULL) AS part (n, sql)
+ ORDER BY p.oid, n";
 
 #[cfg(not(feature = "pg14"))]
 pub const PUBLICATIONS: &str = "

@@ -80,8 +80,8 @@ pub fn perform(procedure: &Procedure, work: &Work, deadline: Instant) -> Result<
                 }
                 if started.is_none_or(|at| now > at + START_UP) {
                     let title = format!("db_architect partition job {id}");
-                    started =
-                        worker::start("architect_partition_worker", &title, &id.to_string()).then_some(now);
+                    started = worker::start_for(owner, "architect_partition_worker", &title, &id.to_string())
+                        .then_some(now);
                     refused = if started.is_some() { None } else { refused.or(Some(now)) };
                 }
                 if !asked_cron && refused.is_some_and(|since| now > since + PATIENCE) {

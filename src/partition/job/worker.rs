@@ -31,7 +31,7 @@ fn settle() {
 }
 
 fn run(id: i64) -> Result<()> {
-    let job = toplevel::transaction(|| {
+    let job = record(|| {
         // The extension may have been dropped meanwhile.
         let there = spi::read_one_now::<bool>(
             "SELECT pg_catalog.to_regclass('architect.partition_job') IS NOT NULL",
@@ -40,7 +40,7 @@ fn run(id: i64) -> Result<()> {
         if there == Some(true) { queue::take(id) } else { Ok(None) }
     })?;
     let Some(job) = job else { return Ok(()) };
-    let outcome = toplevel::transaction(|| {
+    let outcome = record(|| {
         if security::role_name(job.run_as).is_empty() {
             return Err(Error::undefined_object("the role to run as no longer exists"));
         }
@@ -53,6 +53,11 @@ fn run(id: i64) -> Result<()> {
         settle();
         outcome
     });
-    toplevel::transaction(|| queue::finish(id, outcome.as_ref().err()))?;
+    record(|| queue::finish(id, outcome.as_ref().err()))?;
     outcome
+}
+
+/// A transaction on the queue, whose session may be the role's the command is run as.
+fn record<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
+    toplevel::transaction(|| security::as_extension_owner(work))
 }

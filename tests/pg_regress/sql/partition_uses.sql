@@ -98,6 +98,31 @@ INSERT INTO numbered VALUES (45, 30);
 DELETE FROM numbered WHERE id = 30;
 SELECT tableoid::regclass, * FROM numbered WHERE id = 45;
 
+-- Functions that take and return rows of the table do so of the partitioned one, with their privileges.
+CREATE TABLE person (id int PRIMARY KEY, first text, "la st" text);
+INSERT INTO person VALUES (1, 'Ada', 'King'), (2, 'Alan', 'T');
+CREATE FUNCTION "full name"(person) RETURNS text STABLE PARALLEL SAFE COST 7 LANGUAGE sql SET work_mem = '5MB' AS $$SELECT $1.first || ' ' || $1."la st"$$;
+COMMENT ON FUNCTION "full name"(person) IS 'computed';
+REVOKE ALL ON FUNCTION "full name"(person) FROM PUBLIC; GRANT EXECUTE ON FUNCTION "full name"(person) TO regress_uses_reader WITH GRANT OPTION;
+CREATE FUNCTION found(int DEFAULT 1, VARIADIC text[] DEFAULT '{}') RETURNS SETOF person LANGUAGE sql BEGIN ATOMIC SELECT * FROM regress_uses.person WHERE id = $1; END;
+CREATE PROCEDURE keep(p person, INOUT many person[]) LANGUAGE plpgsql AS $$BEGIN INSERT INTO regress_uses.person SELECT p.*; many := array_append(many, p); END$$;
+CREATE FUNCTION used(person) RETURNS text IMMUTABLE LANGUAGE sql AS $$SELECT $1.first$$;
+CREATE VIEW users AS SELECT used(p) FROM person AS p;
+CREATE VIEW rows AS SELECT p FROM person AS p;
+CREATE TABLE functions_before AS SELECT p.proname, coalesce(p.proacl, acldefault('f', p.proowner))::text AS acl, pg_get_functiondef(p.oid) AS definition, obj_description(p.oid, 'pg_proc') FROM pg_proc AS p WHERE p.pronamespace = 'regress_uses'::regnamespace;
+CALL architect.convert_to_partitioned('person', 'id', step => 10, dry_run => false);
+DROP VIEW users, rows; DROP FUNCTION used; DELETE FROM functions_before WHERE proname = 'used';
+RESET SESSION AUTHORIZATION;
+ALTER DEFAULT PRIVILEGES FOR ROLE regress_uses_owner GRANT EXECUTE ON FUNCTIONS TO regress_uses_other;
+SET SESSION AUTHORIZATION regress_uses_owner;
+CALL architect.convert_to_partitioned('person', 'id', step => 10, dry_run => false);
+SELECT proname, p.proacl FROM pg_proc AS p WHERE p.pronamespace = 'regress_uses'::regnamespace ORDER BY 1;
+SELECT * FROM functions_before EXCEPT
+SELECT p.proname, coalesce(p.proacl, acldefault('f', p.proowner))::text AS acl, pg_get_functiondef(p.oid), obj_description(p.oid, 'pg_proc') FROM pg_proc AS p WHERE p.pronamespace = 'regress_uses'::regnamespace;
+CALL keep(ROW(25, 'new', 'one')::person, '{}');
+SELECT p."full name", f.first FROM person AS p, found(25) AS f WHERE p.id = 25;
+SELECT pg_describe_object(classid, objid, objsubid) AS still_of_the_partition FROM pg_depend WHERE refobjid = (SELECT reltype FROM pg_class WHERE oid = 'person_p_history'::regclass) AND deptype <> 'i';
+
 -- Whose they are is asked first, and what belongs to a session cannot be made anew.
 RESET SESSION AUTHORIZATION;
 CREATE TABLE mine (id int PRIMARY KEY, parent int REFERENCES mine);
@@ -114,6 +139,7 @@ CALL architect.convert_to_partitioned('mine', 'id', step => 10, dry_run => false
 RESET SESSION AUTHORIZATION;
 
 REVOKE USAGE ON SCHEMA architect FROM regress_uses_owner; REVOKE EXECUTE ON PROCEDURE architect.convert_to_partitioned FROM regress_uses_owner;
+ALTER DEFAULT PRIVILEGES FOR ROLE regress_uses_owner REVOKE EXECUTE ON FUNCTIONS FROM regress_uses_other;
 DROP SCHEMA regress_uses CASCADE;
 DROP VIEW IF EXISTS of_a_session;
 DROP ROLE regress_uses_owner, regress_uses_reader, regress_uses_other;
