@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::index::candidate::{Candidates, Spec, SpecKey};
+use crate::index::existing::Existing;
 use crate::index::plans::{Answer, Plans, Set};
 use crate::index::portfolio::Price;
 use crate::index::price::{self, Upkeep};
@@ -74,6 +75,12 @@ const FILLED: f64 = 0.98;
 
 /// A table of so many pages that a tenth of an index is worth a word: ten megabytes.
 const PACKED_PAGES: f64 = 1280.0;
+
+/// A btree refuses entries of more than 2,704 bytes, and with them the row: there are wider ones than in a sample.
+const WIDEST: u32 = 1352;
+
+/// Bytes included for index-only scans: with more it is a copy of the table.
+const MOST_INCLUDED: f64 = 100.0;
 
 /// Plans made of a statement with its own candidates, and with those of all statements.
 const PLANS_OF_OWN: usize = 12;
@@ -221,7 +228,7 @@ fn survey(
     for table in statements.iter().flat_map(|statement| &statement.shape.uses) {
         columns.entry(table.relid).or_default().extend(&table.columns);
     }
-    let mut pool = Pool { budget: request.budget, ..Pool::default() };
+    let mut pool = Pool { budget: request.budget, existing: Existing::read()?, ..Pool::default() };
     let mut known = vec![Plans::default(); questions.len()];
     for (question, known) in questions.iter().zip(&mut known) {
         let cost = statements[question.statement].costs[question.values];
@@ -294,19 +301,23 @@ struct Pool {
     candidates: Vec<Candidate>,
     prices: Vec<Price>,
     budget: f64,
+    existing: Existing,
     numbers: HashMap<Spec, Option<usize>>,
     /// By table and first key.
     families: HashMap<(pg_sys::Oid, SpecKey), usize>,
 }
 
 impl Pool {
-    /// The candidate's number; none where it cannot be made, or is larger than the budget.
+    /// The candidate's number; none where it cannot be made, is larger than the budget, or there already.
     fn add(&mut self, spec: &Spec, sizer: &mut Sizer, writes: &WriteRates) -> Result<Option<usize>> {
         if let Some(known) = self.numbers.get(spec) {
             return Ok(*known);
         }
         let place = match attempt(|| workload::patiently(|| make(spec, sizer, writes))) {
-            Ok(candidate) if whatif::bytes(&candidate.index) <= self.budget => {
+            Ok(candidate)
+                if whatif::bytes(&candidate.index) <= self.budget
+                    && !self.existing.serve_as(&candidate.index) =>
+            {
                 let next = self.families.len();
                 self.prices.push(Price {
                     bytes: whatif::bytes(&candidate.index),
@@ -328,6 +339,14 @@ impl Pool {
 
 fn make(spec: &Spec, sizer: &mut Sizer, writes: &WriteRates) -> Result<Candidate> {
     let index = whatif::hypothetical(&spec.statement(None, false), None, sizer)?;
+    if spec.method == "btree" {
+        for part in &index.parts {
+            let widths = sizer.widths(&part.definition)?;
+            if widths.widest > WIDEST || widths.included > MOST_INCLUDED {
+                return Err(Error::invalid_parameter("an index row would be too wide"));
+            }
+        }
+    }
     let mut rows = 0.0;
     let mut all = 0.0;
     for part in &index.parts {

@@ -14,6 +14,8 @@ use std::collections::{BTreeSet, HashMap};
 const MOST_KEYS: usize = 12;
 /// Included columns that are still taken for an index and not for a second table.
 const MOST_INCLUDED: usize = 6;
+/// Bytes of values for which a hash index is worth considering.
+const LONG: i32 = 100;
 /// A partial index on a constant is worth while where few rows have it.
 const RARE: f64 = 0.3;
 /// Conditions of one use of a table that are tried for partial indexes.
@@ -374,7 +376,18 @@ impl Candidates {
                         });
                     }
                 }
-                _ => {}
+                // It stores four bytes of a value however long, which may be too long for a btree.
+                Kind::Equal | Kind::In => {
+                    if let Key::Column(column) = clause.key
+                        && self.distributions.of(table.relid, column)?.width >= LONG
+                    {
+                        self.add(Spec {
+                            method: "hash".to_owned(),
+                            ..Spec::btree(table.relid, vec![SpecKey::plain(clause.key.clone())])
+                        });
+                    }
+                }
+                Kind::Null => {}
             }
         }
         Ok(())

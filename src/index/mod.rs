@@ -9,6 +9,7 @@
 //! | `advisor.rs` | from a workload to the indexes worth creating |
 //! | `candidate.rs` | indexes that could help a statement |
 //! | `drops.rs` | existing indexes that cost more than they serve |
+//! | `existing.rs` | whether an index that is there does what a new one would |
 //! | `lint/` | pure rules: cover of foreign keys, redundancy, protection, categories of use |
 //! | `plans.rs` | pure: what the planner has said of one question, and what follows from it |
 //! | `portfolio.rs` | pure: the best set of indexes under a budget, by the plans that are known |
@@ -31,6 +32,7 @@ mod advise_api;
 mod advisor;
 mod candidate;
 mod drops;
+mod existing;
 mod lint;
 mod plans;
 mod portfolio;

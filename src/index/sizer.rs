@@ -62,6 +62,14 @@ impl Default for Sizer {
     }
 }
 
+/// Bytes of an index's entries.
+pub struct Widths {
+    /// Of the widest entry found.
+    pub widest: u32,
+    /// Of what is included, in the mean.
+    pub included: f64,
+}
+
 impl Sizer {
     /// For many candidates, each a little less exactly.
     pub fn quick() -> Self {
@@ -123,19 +131,7 @@ impl Sizer {
         let (table_pages, table_rows) = self.table(definition.relid);
         let share = self.share(table_pages);
         let reader = self.reader(definition.relid, definition.trusted);
-        let columns: Vec<(String, pg_sys::Oid)> = definition
-            .columns
-            .iter()
-            .map(|column| {
-                let sql = spelled(definition.relid, column);
-                // Rows that are not in the index may have values that the expression fails on.
-                let sql = match (&definition.predicate, &column.expression) {
-                    (Some(predicate), Some(_)) => format!("CASE WHEN {predicate} THEN {sql} END"),
-                    _ => sql,
-                };
-                (sql, column.type_oid)
-            })
-            .collect();
+        let columns = columns_of(definition);
         let mut wanted = columns.clone();
         wanted.extend(definition.predicate.iter().map(|sql| (sql.clone(), pg_sys::BOOLOID)));
         let sample = self.sample(reader, definition.relid, &wanted)?;
@@ -166,6 +162,21 @@ impl Sizer {
         let keys = size::keys_of(&blocks, &cells, definition.keys, share, rows);
         let size = by_method(definition, &keys, &cells, table_pages);
         Ok(IndexSize { pages: size.pages, tuples: rows, height: size.height })
+    }
+
+    /// How wide its entries are, as far as the sample goes.
+    pub fn widths(&mut self, definition: &IndexDefinition) -> Result<Widths> {
+        let reader = self.reader(definition.relid, definition.trusted);
+        let columns = columns_of(definition);
+        let sample = self.sample(reader, definition.relid, &columns)?;
+        let everywhere = sample.holds(None);
+        let values: Vec<Vec<SampledValue>> =
+            columns.iter().map(|(sql, _)| sample.column(sql, &everywhere)).collect();
+        let bytes = |row: usize| values.iter().filter_map(|column| Some(column.get(row)?.bytes)).sum::<u32>();
+        Ok(Widths {
+            widest: (0..everywhere.len()).map(bytes).max().unwrap_or_default(),
+            included: values[definition.keys..].iter().map(|values| mean_bytes(values)).sum(),
+        })
     }
 
     /// For each column of the index what ANALYZE would find, where it is an expression; not for a partial
@@ -277,6 +288,23 @@ fn read(
         Err(error) if error.is_cancel() => Err(error),
         Err(_) => Ok(None),
     }
+}
+
+/// Columns as SQL over the table, and their types. Rows that are not in the index may have values that an expression
+/// fails on.
+fn columns_of(definition: &IndexDefinition) -> Vec<(String, pg_sys::Oid)> {
+    definition
+        .columns
+        .iter()
+        .map(|column| {
+            let sql = spelled(definition.relid, column);
+            let sql = match (&definition.predicate, &column.expression) {
+                (Some(predicate), Some(_)) => format!("CASE WHEN {predicate} THEN {sql} END"),
+                _ => sql,
+            };
+            (sql, column.type_oid)
+        })
+        .collect()
 }
 
 /// A column as SQL over its table.

@@ -24,6 +24,8 @@ pub struct Distribution {
     pub null_fraction: f64,
     /// Correlation with the order of the table.
     pub correlation: f64,
+    /// Bytes of a value, in the mean.
+    pub width: i32,
 }
 
 impl Distribution {
@@ -60,7 +62,7 @@ impl Distributions {
             let read = spi::read(
                 "SELECT s.most_common_vals::pg_catalog.text::pg_catalog.text[], s.most_common_freqs::float8[],
                         s.histogram_bounds::pg_catalog.text::pg_catalog.text[], s.null_frac::float8,
-                        s.correlation::float8
+                        s.correlation::float8, s.avg_width
                    FROM pg_catalog.pg_stats AS s
                   WHERE s.schemaname OPERATOR(pg_catalog.=) $1::pg_catalog.name
                     AND s.tablename OPERATOR(pg_catalog.=) $2::pg_catalog.name
@@ -84,6 +86,7 @@ impl Distributions {
                         bounds: bounds.into_iter().flatten().collect(),
                         null_fraction: row.get(4)?.unwrap_or_default(),
                         correlation: row.get(5)?.unwrap_or_default(),
+                        width: row.get(6)?.unwrap_or_default(),
                     })
                 },
             )?;

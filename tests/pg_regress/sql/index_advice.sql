@@ -27,6 +27,19 @@ SELECT * FROM advice(ARRAY['SELECT * FROM orders WHERE placed_at > $1 AND custom
 SELECT * FROM advice(ARRAY['SELECT * FROM orders WHERE customer_id = $1 ORDER BY placed_at DESC LIMIT 5']);
 -- A join; the other side's key is there.
 SELECT * FROM advice(ARRAY['SELECT o.* FROM customer c JOIN orders o ON o.customer_id = c.id WHERE c.id = $1']);
+-- Nothing that is there already, though it were smaller when new: this key is full of holes.
+CREATE TABLE hollow (id int PRIMARY KEY, a int NOT NULL, b int NOT NULL, filler text DEFAULT repeat('x', 300));
+CREATE INDEX hollow_a ON hollow (a) INCLUDE (b);
+INSERT INTO hollow SELECT i, hashint4(i + 1), i % 3 FROM generate_series(1, 30000) i ORDER BY hashint4(i);
+VACUUM ANALYZE hollow;
+SELECT * FROM advice(ARRAY['SELECT * FROM hollow WHERE id BETWEEN 1000 AND 1100', 'SELECT b FROM hollow WHERE a BETWEEN $1 AND $1 + 100000000', 'SELECT a FROM hollow WHERE a BETWEEN $1 AND $1 + 100000000']);
+DROP TABLE hollow;
+-- Nor what a btree would refuse some day, and the row with it; a hash index takes values of any length.
+CREATE TABLE page (id int PRIMARY KEY, url text NOT NULL);
+INSERT INTO page SELECT i, (SELECT string_agg(md5(format('%s %s', i, j)), '') FROM generate_series(1, 20 + i % 50) j) FROM generate_series(1, 5000) i;
+ANALYZE page;
+SELECT * FROM advice(ARRAY['SELECT id FROM page WHERE url = $1', 'SELECT id FROM page ORDER BY url LIMIT 10']);
+DROP TABLE page;
 -- Soft deletion: few rows have it.
 SELECT * FROM advice(ARRAY['SELECT id FROM customer WHERE deleted_at IS NOT NULL']);
 -- A constant that few rows have and that pg_stats shows.
