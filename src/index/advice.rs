@@ -1,9 +1,9 @@
 //! Advice in words: names, statements, reasons, how sure it is; and the log it is kept in.
 
 use crate::error::Result;
-use crate::index::advisor::Outcome;
+use crate::index::advisor::{Creation, Outcome};
 use crate::index::candidate::Spec;
-use crate::index::drops::Removal;
+use crate::index::drops::{Removal, Successor};
 use crate::index::price::Upkeep;
 use crate::index::report::usage::in_days;
 use crate::index::statement::NewIndex;
@@ -33,17 +33,11 @@ pub struct Advice {
     pub caveats: Vec<String>,
 }
 
-/// What saves less than this part of the workload is not worth a DBA's time.
-const WORTH_SAYING: f64 = 0.0005;
-
 pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<Advice> {
     let mut taken = Vec::new();
     let mut list = Vec::new();
     for creation in &outcome.creations {
         let share = share(creation.before - creation.after, outcome);
-        if share < WORTH_SAYING {
-            continue;
-        }
         let spec = &creation.spec;
         let relid = spec.relid;
         let partitioned = lookup::is_partitioned(relid);
@@ -53,7 +47,7 @@ pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<A
             caveats.push("of a partitioned table: built on each partition concurrently, by a background worker, and attached".to_owned());
         }
         if spec.packed {
-            caveats.push("its pages are packed full, because nothing has written to the table since it was analysed: leave WITH (fillfactor) out if that will change".to_owned());
+            caveats.push("its pages are packed full, because nothing has written to the table since it was loaded and analysed: leave WITH (fillfactor) out if that will change".to_owned());
         }
         if creation.some_values {
             caveats.push("holds for some values of the parameters more than for others".to_owned());
@@ -80,18 +74,30 @@ pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<A
             share,
             upkeep: creation.upkeep,
             priority: priority(share),
-            reason: format!(
-                "{} {} cheaper; the workload's time falls by {}, writes pay {:.0} ms a day",
-                creation.statements,
-                if creation.statements == 1 { "statement gets" } else { "statements get" },
-                percent(share),
-                creation.upkeep.ms
-            ),
+            reason: created_for(creation, share),
             confidence: confidence(workload, coverage, creation.some_values || outcome.expired),
             caveats,
         });
     }
     list
+}
+
+fn created_for(creation: &Creation, share: f64) -> String {
+    let stands_in = creation.replaces.join(" and ");
+    if creation.statements == 0 && !creation.replaces.is_empty() {
+        return format!("stands in for {stands_in}, which can go: writes pay for one index instead of two");
+    }
+    let mut reason = format!(
+        "{} {} cheaper; the workload's time falls by {}, writes pay {:.0} ms a day",
+        creation.statements,
+        if creation.statements == 1 { "statement gets" } else { "statements get" },
+        percent(share),
+        creation.upkeep.ms
+    );
+    if !creation.replaces.is_empty() {
+        reason += &format!("; begins as {stands_in} does, which can go");
+    }
+    reason
 }
 
 /// The index's name, the statement that creates it and the one that undoes that. No name is given twice.
@@ -130,20 +136,26 @@ pub fn removals(
             if removal.days < 30.0 {
                 caveats.push(format!("its scans were observed for {} only", in_days(removal.days)));
             }
-            if !unused && !removal.superseded {
+            if !unused && removal.successor.is_none() {
                 caveats.push(
                     "it has been scanned, but the statements analysed do as well without it".to_owned(),
                 );
             }
-            if removal.superseded {
+            if matches!(removal.successor, Some(Successor::Advised | Successor::Merged)) {
                 caveats.push("only after the index that takes over has been built".to_owned());
             }
-            let reason = if removal.superseded {
-                "an index advised above serves what it serves".to_owned()
-            } else if unused {
-                format!("no statement of the workload and no scan in {} has used it", in_days(removal.days))
-            } else {
-                "the writes it makes dearer cost more than the statements would lose".to_owned()
+            let reason = match &removal.successor {
+                Some(Successor::Advised | Successor::Merged) => {
+                    "an index advised above serves what it serves".to_owned()
+                }
+                Some(Successor::Existing(name)) => format!("{name} serves what it serves"),
+                None if unused => {
+                    format!(
+                        "no statement of the workload and no scan in {} has used it",
+                        in_days(removal.days)
+                    )
+                }
+                None => "the writes it makes dearer cost more than the statements would lose".to_owned(),
             };
             let sure = unused && removal.days >= 30.0 && coverage >= 0.9;
             Advice {

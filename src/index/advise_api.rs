@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::index::advisor::{self, Outcome, Request};
+use crate::index::judged::Inventory;
+use crate::index::replace::{self, Replacing};
 use crate::index::values::Distributions;
 use crate::index::workload::{self, Workload};
 use crate::index::{advice, drops};
@@ -86,13 +88,17 @@ fn suggest_indexes(
     };
     let (workload, mut outcome) = run(&request, min_calls, workload, weights)?;
     let coverage = coverage(&workload, &outcome);
-    let creations = advice::creations(&outcome, &workload, coverage);
+    let existing = Inventory::read()?;
+    replace::without_trifles(&mut outcome, &existing, &workload);
     let removals = if include_drops && !outcome.expired {
-        drops::removals(&request, &workload, &mut outcome, coverage)?
+        let judged = existing.judged(&request, &outcome);
+        let (request, workload, existing, judged) = (&request, &workload, &existing, judged.as_slice());
+        Replacing { request, workload, existing, judged, coverage, tried: 0 }.run(&mut outcome)?;
+        drops::removals(existing, judged, workload, &mut outcome, coverage)?
     } else {
         Vec::new()
     };
-    let mut rows = creations;
+    let mut rows = advice::creations(&outcome, &workload, coverage);
     rows.extend(advice::removals(removals, &outcome, &workload, coverage));
     tell(&workload, &outcome, coverage);
     advice::keep(&rows)?;

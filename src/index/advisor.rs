@@ -33,6 +33,7 @@ pub struct Request {
 /// An index worth creating.
 pub struct Creation {
     pub spec: Spec,
+    pub index: Rc<HypotheticalIndex>,
     pub bytes: f64,
     /// Of the workload, in milliseconds a day, before it and with it.
     pub before: f64,
@@ -42,6 +43,8 @@ pub struct Creation {
     pub statements: usize,
     /// Of a helped statement with parameters, some values gain nothing.
     pub some_values: bool,
+    /// Existing indexes that it was made to stand in for.
+    pub replaces: Vec<String>,
 }
 
 pub struct Outcome {
@@ -53,6 +56,9 @@ pub struct Outcome {
     pub weights: Vec<f64>,
     /// The configuration advised, to judge existing indexes by.
     pub configuration: Configuration,
+    /// What is known of sizes and writes by then.
+    pub sizer: Sizer,
+    pub writes: WriteRates,
     pub candidates: usize,
     pub plans: usize,
     pub reused: usize,
@@ -82,6 +88,9 @@ const WIDEST: u32 = 1352;
 /// Bytes included for index-only scans: with more it is a copy of the table.
 const MOST_INCLUDED: f64 = 100.0;
 
+/// What saves less than this part of the workload is not worth a DBA's time.
+pub const WORTH_SAYING: f64 = 0.0005;
+
 /// Plans made of a statement with its own candidates, and with those of all statements.
 const PLANS_OF_OWN: usize = 12;
 const PLANS_OF_ALL: usize = 8;
@@ -106,7 +115,7 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
     };
     let questions = questions(&statements);
     let mut plans = 0;
-    let Survey { candidates, prices, mut known } =
+    let Survey { candidates, prices, mut known, sizer } =
         survey(request, &statements, &weights, &questions, &writes, &mut plans)?;
     let mut expired = session::clock() > request.deadline;
     let (weights_of, relevant): (Vec<f64>, Vec<Set>) = questions
@@ -155,6 +164,8 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
         if after < before {
             creations.push(Creation {
                 spec: candidate.spec.clone(),
+                index: Rc::clone(&candidate.index),
+                replaces: Vec::new(),
                 bytes: prices[index].bytes,
                 before,
                 after,
@@ -170,15 +181,18 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
     plans += search.plans;
     let reused = search.reused;
     expired |= session::clock() > request.deadline;
-    let configuration = Configuration {
-        created: chosen.iter().map(|index| Rc::clone(&candidates[*index].index)).collect(),
-        hidden: Vec::new(),
-    };
     let count = candidates.len();
     drop(candidates);
+    creations.retain(|creation| creation.before - creation.after >= WORTH_SAYING * total_before);
+    let configuration = Configuration {
+        created: creations.iter().map(|creation| Rc::clone(&creation.index)).collect(),
+        hidden: Vec::new(),
+    };
     Ok(Outcome {
         statements,
         creations,
+        sizer,
+        writes,
         total_before,
         total_after: before,
         weights,
@@ -211,6 +225,7 @@ struct Survey {
     candidates: Vec<Candidate>,
     prices: Vec<Price>,
     known: Vec<Plans>,
+    sizer: Sizer,
 }
 
 /// Candidates that the planner takes when it may choose from all of a statement's own: only those are worth
@@ -292,7 +307,7 @@ fn survey(
     for (number, candidate) in candidates.iter_mut().enumerate() {
         candidate.used = used.contains(&number);
     }
-    Ok(Survey { candidates, prices, known })
+    Ok(Survey { candidates, prices, known, sizer })
 }
 
 /// Candidates by number, each once.
@@ -338,6 +353,12 @@ impl Pool {
 }
 
 fn make(spec: &Spec, sizer: &mut Sizer, writes: &WriteRates) -> Result<Candidate> {
+    let (index, upkeep) = made(spec, sizer, writes)?;
+    Ok(Candidate { spec: spec.clone(), index, upkeep, author: sizer.author(), used: false })
+}
+
+/// An index sized, and what writes pay for it.
+pub fn made(spec: &Spec, sizer: &mut Sizer, writes: &WriteRates) -> Result<(Rc<HypotheticalIndex>, Upkeep)> {
     let index = whatif::hypothetical(&spec.statement(None, false), None, sizer)?;
     if spec.method == "btree" {
         for part in &index.parts {
@@ -359,7 +380,7 @@ fn make(spec: &Spec, sizer: &mut Sizer, writes: &WriteRates) -> Result<Candidate
         cfg!(any(feature = "pg16", feature = "pg17", feature = "pg18")) && spec.method == "brin";
     let upkeep =
         price::upkeep(&spec.method, entry, share, &writes.of(spec.relid, &spec.watched()), summarizing);
-    Ok(Candidate { spec: spec.clone(), index, upkeep, author: sizer.author(), used: false })
+    Ok((index, upkeep))
 }
 
 fn concerns(request: &Request, relid: pg_sys::Oid) -> bool {

@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 /// their square, and statements with hundreds of conditions are made by machines.
 const MOST_KEYS: usize = 12;
 /// Included columns that are still taken for an index and not for a second table.
-const MOST_INCLUDED: usize = 6;
+pub const MOST_INCLUDED: usize = 6;
 /// Bytes of values for which a hash index is worth considering.
 const LONG: i32 = 100;
 /// A partial index on a constant is worth while where few rows have it.
@@ -49,7 +49,7 @@ impl SpecKey {
 }
 
 impl Spec {
-    fn btree(relid: pg_sys::Oid, keys: Vec<SpecKey>) -> Self {
+    pub fn btree(relid: pg_sys::Oid, keys: Vec<SpecKey>) -> Self {
         Self { relid, method: "btree".to_owned(), keys, included: Vec::new(), predicate: None, packed: false }
     }
 

@@ -10,10 +10,12 @@
 //! | `candidate.rs` | indexes that could help a statement |
 //! | `drops.rs` | existing indexes that cost more than they serve |
 //! | `existing.rs` | whether an index that is there does what a new one would |
+//! | `judged.rs` | existing indexes that advice may touch: what they cost, what takes their place |
 //! | `lint/` | pure rules: cover of foreign keys, redundancy, protection, categories of use |
 //! | `plans.rs` | pure: what the planner has said of one question, and what follows from it |
 //! | `portfolio.rs` | pure: the best set of indexes under a budget, by the plans that are known |
 //! | `price.rs` | pure: what writes pay for an index |
+//! | `replace.rs` | existing indexes extended by an advised one, or merged into one |
 //! | `report/` | the catalogue reports: usage, unused, redundant, foreign keys, invalid, bloat |
 //! | `search.rs` | pure: which plans to ask for, until the best set is known |
 //! | `size.rs` | pure: pages and height of an index from what is known of its keys |
@@ -33,10 +35,12 @@ mod advisor;
 mod candidate;
 mod drops;
 mod existing;
+mod judged;
 mod lint;
 mod plans;
 mod portfolio;
 mod price;
+mod replace;
 mod report;
 mod search;
 mod size;

@@ -13,7 +13,7 @@ pub struct WriteRates {
     tables: HashMap<pg_sys::Oid, Writes>,
     /// Rows a day updated by the statements seen, with the columns they set.
     updates: Vec<(pg_sys::Oid, Vec<i16>, f64)>,
-    /// Tables that nothing has written to since they were analysed, nor a statement seen.
+    /// Tables that nothing has written to since they were loaded and analysed, nor a statement seen.
     quiet: HashSet<pg_sys::Oid>,
 }
 
@@ -39,7 +39,8 @@ impl WriteRates {
             "SELECT COALESCE(pg_catalog.pg_partition_root(s.relid::pg_catalog.regclass)::pg_catalog.oid, s.relid),
                     pg_catalog.sum(s.n_tup_ins)::float8, pg_catalog.sum(s.n_tup_upd)::float8, pg_catalog.sum(s.n_tup_hot_upd)::float8,
                     pg_catalog.sum(LEAST(s.n_tup_ins, s.n_live_tup))::float8,
-                    pg_catalog.bool_and(s.n_mod_since_analyze OPERATOR(pg_catalog.=) 0) AND pg_catalog.sum(s.n_live_tup) OPERATOR(pg_catalog.>) 0
+                    pg_catalog.bool_and(s.n_mod_since_analyze OPERATOR(pg_catalog.=) 0 AND s.n_tup_upd OPERATOR(pg_catalog.=) 0
+                        AND s.n_tup_del OPERATOR(pg_catalog.=) 0) AND pg_catalog.sum(s.n_live_tup) OPERATOR(pg_catalog.>) 0
                FROM pg_catalog.pg_stat_user_tables AS s GROUP BY 1",
             &[],
             |row| {

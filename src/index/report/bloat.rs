@@ -8,6 +8,7 @@ use crate::pg::index_definition::IndexDefinition;
 use crate::pg::subtransaction::attempt;
 use crate::pg::table::Table;
 use crate::pg::{lookup, security, spi};
+use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys;
 
 pub struct Finding {
@@ -57,7 +58,7 @@ pub fn findings(min_size: &str, exact: bool) -> Result<Vec<Finding>> {
         let (expected, method, mut reason) = match judged {
             Ok((expected, method)) => (Some(expected), method, String::new()),
             Err(error) if error.is_cancel() => return Err(error),
-            Err(error) => (None, "none", error.one_line()),
+            Err(error) => (None, "none", unknown(&error)),
         };
         let mut finding = Finding {
             table: index.qualified_table(),
@@ -81,6 +82,14 @@ pub fn findings(min_size: &str, exact: bool) -> Result<Vec<Finding>> {
     }
     found.sort_by(|a, b| b.wasted().cmp(&a.wasted()).then(a.index.cmp(&b.index)));
     Ok(found)
+}
+
+/// Why nothing is known. What a function of an index says of a row may hold the row's values.
+fn unknown(error: &Error) -> String {
+    match error.code() {
+        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE => error.message().to_owned(),
+        _ => format!("its rows could not be sampled: SQLSTATE {}", error.sqlstate()),
+    }
 }
 
 /// Bytes it would have, by a sample of its table's rows.

@@ -1,0 +1,46 @@
+-- Existing indexes in the advice: one that an advised index begins with, in the columns' order that lets it go; two that
+-- become one; redundant ones; what a foreign key needs goes only where something takes over. Each CREATE and DROP with
+-- its undo.
+CREATE SCHEMA index_rpl;
+SET search_path = index_rpl;
+SET client_min_messages = warning;
+SET max_parallel_workers_per_gather = 0;
+CREATE TABLE customer (id int PRIMARY KEY, name text);
+CREATE TABLE orders (id int PRIMARY KEY, customer_id int NOT NULL REFERENCES customer, region int, kind int,
+    placed_at timestamptz NOT NULL, total numeric, note text, code text);
+INSERT INTO customer SELECT g, 'n' || g FROM generate_series(1, 5000) AS g;
+INSERT INTO orders SELECT i, i % 5000 + 1, i % 400, (i / 7) % 300, '2026-01-01'::timestamptz + i * interval '1 minute', i % 1000,
+    repeat('x', 80), 'c' || i % 2000 FROM generate_series(1, 60000) AS i;
+ANALYZE;
+CREATE FUNCTION advice(texts text[], weights float8[]) RETURNS TABLE (action text, statement text, undo text, why text)
+LANGUAGE sql AS $$
+    SELECT s.action, s.statement, s.undo, substring(s.reason FROM 'begins as.*|stands in.*|.* serves what .*')
+      FROM architect.suggest_indexes(workload => texts || 'INSERT INTO orders VALUES ($1, $2, $3, $4, $5, $6, $7, $8)'::text, weights => weights || 1e6::float8) AS s
+     ORDER BY s.action, s.statement $$;
+
+-- The index that serves a foreign key goes where the advised one serves it too, and only there.
+CREATE INDEX orders_customer ON orders (customer_id);
+SELECT * FROM advice('{SELECT * FROM orders WHERE customer_id = $1 ORDER BY placed_at DESC LIMIT 5}', '{1e5}');
+SELECT * FROM advice('{SELECT * FROM orders WHERE region = $1}', '{1e5}');
+-- Not in an index that compares otherwise.
+CREATE INDEX orders_code ON orders (code text_pattern_ops);
+SELECT * FROM advice('{SELECT * FROM orders WHERE code = $1 AND placed_at > $2,SELECT * FROM orders WHERE code LIKE $1}', '{1e5,1e5}');
+DROP INDEX orders_code, orders_customer;
+
+-- Its columns after those of the existing index.
+CREATE INDEX orders_kind ON orders (kind);
+SELECT * FROM advice('{SELECT * FROM orders WHERE region = $1 AND kind = $2,SELECT * FROM orders WHERE kind = $1}', '{1e5,1e3}');
+DROP INDEX orders_kind;
+
+-- Two that become one.
+CREATE INDEX orders_region_kind ON orders (region, kind);
+CREATE INDEX orders_region_total ON orders (region) INCLUDE (total);
+SELECT * FROM advice('{SELECT id FROM orders WHERE region = $1 AND kind = $2,SELECT total FROM orders WHERE region = $1}', '{100,100}');
+DROP INDEX orders_region_kind, orders_region_total;
+
+-- Redundant by one that is there: never both of a pair.
+CREATE INDEX orders_region ON orders (region);
+CREATE INDEX orders_region_2 ON orders (region);
+CREATE INDEX orders_region_kind ON orders (region, kind);
+SELECT * FROM advice('{SELECT * FROM orders WHERE region = $1 AND kind = $2,SELECT * FROM orders WHERE region = $1}', '{1e5,1e5}');
+DROP SCHEMA index_rpl CASCADE;
