@@ -144,6 +144,9 @@ pub fn check(rule: Rule, columns: &[Column]) -> Result<Checked, String> {
     }
     let domain = match rule.params.get("domain").and_then(Value::as_str) {
         Some(domain) => domain.to_owned(),
+        // What a foreign key compares must become the same on both sides, however it is declared.
+        None if column.foreign_key && !within => column.domain.clone(),
+        None if !rule.category.is_empty() => format!("category {}", rule.category),
         None if within => format!("{} #> {{{}}}", column.domain, rule.json_path.join(",")),
         None => column.domain.clone(),
     };

@@ -192,6 +192,16 @@ SELECT architect.mask_text(1, 0, 'x');
 SELECT architect.mask_integer(1, 0, 7);
 RESET ROLE;
 
+-- The same value becomes the same pseudonym in columns of one category, in json too.
+CREATE TABLE m.contact (mail varchar(60) UNIQUE);
+CREATE TABLE m.letter (sender text, doc jsonb);
+INSERT INTO m.contact SELECT 'k' || i || '@x.org' FROM generate_series(1, 9) AS i;
+INSERT INTO m.letter SELECT mail, jsonb_build_object('to', mail) FROM m.contact;
+SELECT count(*) FROM architect.declare_column('m.contact', 'mail', 'email', 'pseudonym') AS a, architect.declare_column('m.letter', 'sender', 'email', 'pseudonym') AS b,
+    architect.declare_column('m.letter', 'doc', 'email', 'pseudonym', json_path => '{to}') AS c;
+CALL architect.mask_database('{m.contact,m.letter}');
+SELECT count(*), count(DISTINCT mail), count(*) FILTER (WHERE mail ~ 'x.org') AS left_over FROM m.contact JOIN m.letter ON sender = mail AND doc ->> 'to' = mail;
+
 SET client_min_messages = warning;
 DROP OWNED BY mask_owner, mask_analyst;
 DROP SCHEMA IF EXISTS o CASCADE;
