@@ -67,6 +67,18 @@ impl Table {
         }
     }
 
+    /// Whether row-level security is enabled: PostgreSQL looks statements on it through anew for each role.
+    pub fn has_policies(&self) -> bool {
+        // SAFETY: rd_rel of an open relation.
+        unsafe { (*(*self.relation).rd_rel).relrowsecurity }
+    }
+
+    /// Whether row-level security binds the owner too.
+    pub fn forces_policies(&self) -> bool {
+        // SAFETY: rd_rel of an open relation.
+        self.has_policies() && unsafe { (*(*self.relation).rd_rel).relforcerowsecurity }
+    }
+
     pub fn is_sequence(&self) -> bool {
         // SAFETY: rd_rel of an open relation.
         unsafe { (*(*self.relation).rd_rel).relkind as u8 == pg_sys::RELKIND_SEQUENCE }

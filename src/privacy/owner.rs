@@ -49,7 +49,7 @@ pub fn within<T>(owner: pg_sys::Oid, table: &str, work: impl FnOnce() -> Result<
 }
 
 /// An error without what it says: SQLSTATE and table only.
-fn silent(error: &Error, table: &str) -> Error {
+pub fn silent(error: &Error, table: &str) -> Error {
     let code = error.code();
     Error::new(code, format!("a statement on table {table} failed"))
         .detail(format!(

@@ -6,6 +6,7 @@ use crate::pg::subtransaction::attempt;
 use crate::pg::{lookup, security, spi};
 use crate::privacy::catalogue;
 use pgrx::JsonB;
+use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 
@@ -61,11 +62,25 @@ fn reading<T>(relid: pg_sys::Oid, work: impl FnOnce() -> Result<T>) -> Result<T>
         return Err(Error::wrong_object_type(format!("{name} is not a table"))
             .hint("Name a table or a materialized view."));
     };
-    if security::has_rights_of(owner) {
-        attempt(|| security::as_table_owner(owner, work))
-    } else {
-        security::as_owner(security::current_role(), work)
-    }
+    let done = attempt(|| {
+        if security::has_rights_of(owner) {
+            security::as_table_owner(owner, work)
+        } else {
+            security::as_owner(security::current_role(), work)
+        }
+    });
+    done.map_err(|error| {
+        let name = lookup::qualified_name(relid).unwrap_or_default();
+        if error.is_cancel() {
+            error
+        } else if error.code() == PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE {
+            Error::insufficient_privilege(format!("permission denied for table {name}"))
+                .detail("Its rows can be counted by who may read it.")
+                .hint("Call this as the table's owner, or as a role with SELECT on it.")
+        } else {
+            crate::privacy::owner::silent(&error, &name)
+        }
+    })
 }
 
 pub fn small_classes(relid: pg_sys::Oid, columns: Option<Vec<String>>, k: i32) -> Result<Vec<(JsonB, i64)>> {

@@ -14,6 +14,7 @@
 //! | `running.rs` | the pseudonyms of the masking that is under way, and the function SQL reaches them by |
 //! | `run.rs` | masking a table, in one transaction or in batches that commit |
 //! | `rewrite.rs` | masking by writing a table anew |
+//! | `usage.rs` | the right to name our functions, for a moment |
 //! | `job.rs` | how far a masking in batches is, kept so that it can be resumed |
 //! | `view.rs` | masked views |
 //! | `anonymity.rs` | k-anonymity and l-diversity |
@@ -32,4 +33,5 @@ mod rules;
 mod run;
 mod running;
 mod table;
+mod usage;
 mod view;

@@ -7,6 +7,7 @@ use super::rules::Checked;
 use super::run::{self, discreet};
 use super::running;
 use super::table::{self, Stored};
+use super::usage;
 use crate::error::Result;
 use crate::pg::{lookup, security, spi, subtransaction};
 use crate::privacy::action::Action;
@@ -21,6 +22,16 @@ struct Kept {
     storage: Option<&'static str>,
     compression: Option<&'static str>,
 }
+
+/// Why PostgreSQL does not give a column a type.
+const KNOWN: &[&str] = &[
+    "cannot alter type of a column used by a view or rule",
+    "cannot alter type of a column used by a generated column",
+    "cannot alter type of a column used in a trigger definition",
+    "cannot alter type of a column used in a policy definition",
+    "cannot alter type of a column used by a function or procedure",
+    "cannot alter type of a column used by a publication WHERE clause",
+];
 
 /// Writes a table and its partitions anew; returns how many rows they have. None, with a NOTICE that says why, where it
 /// must be masked by updates.
@@ -43,7 +54,7 @@ pub fn table(relid: pg_sys::Oid, checked: &[Checked]) -> Result<Option<u64>> {
         subtransaction::attempt(|| {
             let statement = statement(&target, &rules, token)?;
             let Some(statement) = statement else { return Ok(0) };
-            with_usage(owner, || {
+            usage::with(owner, || {
                 security::with_safe_search_path(|| {
                     security::as_table_owner(owner, || {
                         spi::run(&statement, &[])?;
@@ -58,7 +69,12 @@ pub fn table(relid: pg_sys::Oid, checked: &[Checked]) -> Result<Option<u64>> {
     match outcome {
         Ok(rows) => Ok(Some(rows)),
         Err(error) if error.code() == PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED => {
-            notice!("{name} is masked by updates: {}", error.message());
+            // Word for word as PostgreSQL says it: a message of the owner's code may hold values.
+            let why = KNOWN.iter().find(|known| **known == error.message());
+            notice!(
+                "{name} is masked by updates: {}",
+                why.unwrap_or(&"something depends on a masked column")
+            );
             Ok(None)
         }
         Err(error) => Err(discreet(error, &target)),
@@ -121,22 +137,4 @@ fn kept(relid: pg_sys::Oid) -> Result<Vec<Kept>> {
             })
         },
     )
-}
-
-/// ALTER TABLE looks its expressions through as who runs it, the table's owner, who may not be allowed to name our schema.
-/// The right is there within this transaction only, and nobody else ever sees it.
-fn with_usage<R>(owner: pg_sys::Oid, work: impl FnOnce() -> Result<R>) -> Result<R> {
-    let has = spi::read_one_now::<bool>(
-        "SELECT pg_catalog.has_schema_privilege($1, 'architect', 'USAGE')",
-        &[owner.into()],
-    );
-    if has == Some(true) {
-        return work();
-    }
-    let role = quote_identifier(security::role_name(owner));
-    let change = |statement: String| security::as_extension_owner(|| spi::run(&statement, &[]).map(drop));
-    change(format!("GRANT USAGE ON SCHEMA architect TO {role}"))?;
-    let done = work()?;
-    change(format!("REVOKE USAGE ON SCHEMA architect FROM {role}"))?;
-    Ok(done)
 }

@@ -5,11 +5,12 @@ use super::pseudonym::Pseudonyms;
 use super::rules::Checked;
 use super::running;
 use super::table::Stored;
+use super::usage;
 use crate::error::{Error, Result};
 use crate::pg::table::Table;
 use crate::pg::{lookup, security, session, spi, subtransaction};
 use crate::privacy::action::Action;
-use crate::privacy::storage;
+use crate::privacy::{owner, storage};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -137,16 +138,20 @@ impl<'a> Masking<'a> {
         values: &[DatumWithOid],
     ) -> Result<usize> {
         let gone = || Error::undefined_object("the table does not exist any more");
-        let _table = Table::open(self.target.relid, pg_sys::RowExclusiveLock as i32).ok_or_else(gone)?;
+        let table = Table::open(self.target.relid, pg_sys::RowExclusiveLock as i32).ok_or_else(gone)?;
         let types: Vec<pg_sys::PgOid> = types.iter().copied().map(pg_sys::PgOid::from).collect();
-        security::with_safe_search_path(|| {
-            Spi::connect_mut(|client| {
-                let prepared = client.prepare_mut(statement, &types)?;
-                security::as_table_owner(self.target.owner, || {
-                    Ok(client.update(&prepared, None, values)?.len())
+        let run = || {
+            security::with_safe_search_path(|| {
+                Spi::connect_mut(|client| {
+                    let prepared = client.prepare_mut(statement, &types)?;
+                    security::as_table_owner(self.target.owner, || {
+                        Ok(client.update(&prepared, None, values)?.len())
+                    })
                 })
             })
-        })
+        };
+        // With policies on the table PostgreSQL looks it through again, as whom it is for.
+        if table.has_policies() { usage::with(self.target.owner, run) } else { run() }
     }
 }
 
@@ -160,14 +165,20 @@ pub fn pseudonyms(checked: &[Checked]) -> Result<Vec<Pseudonyms>> {
     Ok(checked.iter().filter_map(of_rule).collect())
 }
 
-/// An error that tells what failed and none of the values it failed with.
+/// An error that tells what failed and none of the values it failed with; nor what the owner's code says of it, which may
+/// be a value.
 pub fn discreet(error: Error, target: &Stored) -> Error {
+    if error.is_cancel() {
+        return error;
+    }
     let table = lookup::qualify(&target.schema, &target.name);
     // Five characters of six bits; the class is in the first two.
     let class = error.code() as i32 & 0xfff;
     let of = |code: PgSqlErrorCode| code as i32 & 0xfff;
     if class == of(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION) {
-        return Error::new(error.code(), error.message().to_owned())
+        let constraint = constraint_in(error.message(), target.relid);
+        let by = constraint.map_or("a constraint".to_owned(), |name| format!("constraint \"{name}\""));
+        return Error::new(error.code(), format!("a masked value violates {by}"))
             .detail(format!("A masked value of table {table} is refused; values are not shown."))
             .hint("Look at the rules of the columns the constraint is about.");
     }
@@ -176,5 +187,26 @@ pub fn discreet(error: Error, target: &Stored) -> Error {
             .detail("The value is not shown.")
             .hint("Look at the types and lengths of the masked columns.");
     }
-    error
+    if error.code() == PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE
+        && Table::open_briefly(target.relid).is_some_and(|table| table.forces_policies())
+    {
+        return Error::insufficient_privilege(format!("rows of table {table} could be overlooked"))
+            .detail("Row-level security is forced on its owner. Nothing was changed.")
+            .hint("ALTER TABLE ... NO FORCE ROW LEVEL SECURITY for the time being.");
+    }
+    owner::silent(&error, &table)
+}
+
+/// The constraint or index of a table that a message names.
+fn constraint_in(message: &str, relid: pg_sys::Oid) -> Option<String> {
+    let named: Vec<String> = message.split('"').map(str::to_owned).collect();
+    spi::read_one_now::<String>(
+        "SELECT k.name::pg_catalog.text
+           FROM (SELECT c.conname FROM pg_catalog.pg_constraint AS c WHERE c.conrelid OPERATOR(pg_catalog.=) $1
+                 UNION ALL
+                 SELECT i.relname FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid OPERATOR(pg_catalog.=) x.indexrelid
+                  WHERE x.indrelid OPERATOR(pg_catalog.=) $1) AS k (name)
+          WHERE k.name::pg_catalog.text OPERATOR(pg_catalog.=) ANY ($2) LIMIT 1",
+        &[relid.into(), named.into()],
+    )
 }
