@@ -108,9 +108,9 @@ COMMENT ON ROUTINE architect.anonymize_table IS
 
 Statements run as the table''s owner under restrictions, in every partition. Results of hash, pseudonym,
 partial, generalise, noise and shuffle are pseudonymised, still personal data; null, constant and random
-ones are anonymised. Pseudonyms are the same for the same value in every column of the same domain (the
-column a foreign key leads to, or params {"domain"}) and differ for different ones; shuffle moves values
-between the table''s rows. The rows as they were stay in dead tuples until VACUUM, and in backups.
+ones are anonymised. Pseudonyms are the same for the same value in every column of the same domain
+(params {"domain"}, else the column a foreign key leads to, else the category) and differ for different ones;
+shuffle moves values between the table''s rows. The rows as they were stay in dead tuples until VACUUM, and in backups.
 Arguments: table_name; columns to mask (null: every declared one); rules for this once, over the declared
 ones: {"column": "action"} or {"column": {"action", "params", "category"}}; dry_run, whether only to say what
 would be done; keep_logs, whether to mask although the audit log or the change feed keep the values as they were;
