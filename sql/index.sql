@@ -55,7 +55,10 @@ CREATE TABLE architect.advice_log (
     cost_after          float8,
     benefit_ms_per_day  float8,
     write_ms_per_day    float8,
-    query_ids           bigint[] NOT NULL DEFAULT '{}'
+    query_ids           bigint[] NOT NULL DEFAULT '{}',
+    -- What those statements take, in milliseconds a day, before and after; costs are of the whole workload.
+    helped_before       float8,
+    helped_after        float8
 );
 REVOKE ALL ON architect.statistics_snapshot, architect.index_snapshot, architect.statement_snapshot,
     architect.advice_log FROM PUBLIC;

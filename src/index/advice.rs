@@ -23,6 +23,8 @@ pub struct Advice {
     pub undo: String,
     pub bytes: f64,
     pub query_ids: Vec<i64>,
+    /// What those take, in milliseconds a day, before and after; of a CREATE.
+    pub helped_ms: Option<(f64, f64)>,
     pub before: f64,
     pub after: f64,
     pub share: f64,
@@ -69,6 +71,7 @@ pub fn creations(outcome: &Outcome, workload: &Workload, coverage: f64) -> Vec<A
             index_name: name,
             bytes: creation.bytes,
             query_ids: creation.helped.clone(),
+            helped_ms: Some(creation.helped_ms),
             before: creation.before,
             after: creation.after,
             share,
@@ -169,6 +172,7 @@ pub fn removals(
                 undo: removal.undo,
                 bytes: removal.bytes,
                 query_ids: removal.affected,
+                helped_ms: None,
                 before: removal.before,
                 after: removal.after,
                 share,
@@ -241,8 +245,8 @@ pub fn keep(rows: &[Advice]) -> Result<()> {
             spi::run(
                 "INSERT INTO architect.advice_log (advised_to, advised_by, action, table_oid, schema_name, table_name,
                         index_name, columns, method, statement, undo, estimated_bytes, cost_before, cost_after,
-                        benefit_ms_per_day, write_ms_per_day, query_ids)
-                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17
+                        benefit_ms_per_day, write_ms_per_day, query_ids, helped_before, helped_after)
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
                   WHERE NOT EXISTS (SELECT FROM architect.advice_log AS l
                          WHERE l.table_oid OPERATOR(pg_catalog.=) $4 AND l.statement OPERATOR(pg_catalog.=) $10
                            AND l.advised_at OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) '1 day'::pg_catalog.interval))",
@@ -264,6 +268,8 @@ pub fn keep(rows: &[Advice]) -> Result<()> {
                     (row.before - row.after).into(),
                     row.upkeep.ms.into(),
                     row.query_ids.clone().into(),
+                    row.helped_ms.map(|(before, _)| before).into(),
+                    row.helped_ms.map(|(_, after)| after).into(),
                 ],
             )?;
         }

@@ -40,6 +40,8 @@ pub struct Creation {
     pub after: f64,
     pub upkeep: Upkeep,
     pub helped: Vec<i64>,
+    /// Of those alone, before it and with it.
+    pub helped_ms: (f64, f64),
     pub statements: usize,
     /// Of a helped statement with parameters, some values gain nothing.
     pub some_values: bool,
@@ -157,6 +159,8 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
             let statement = &statements[*number];
             statement.parameters.len() > 1 && statement.spread.1 > statement.spread.0 * 3.0
         });
+        let of_helped = |costs: &[f64]| helped.iter().map(|s| weights[*s] * costs[*s]).sum::<f64>();
+        let helped_ms = (of_helped(&was), of_helped(&now));
         let helped: Vec<i64> = helped.into_iter().map(|number| statements[number].entry.query_id).collect();
         let after = search.total(&with)?;
         let candidate = &candidates[index];
@@ -172,6 +176,7 @@ pub fn advise(request: &Request, workload: &Workload) -> Result<Outcome> {
                 upkeep: candidate.upkeep,
                 statements: helped.len(),
                 helped,
+                helped_ms,
                 some_values,
             });
             before = after;

@@ -202,6 +202,7 @@ impl Replacing<'_> {
             after: outcome.total_after,
             upkeep: new.upkeep,
             helped: Vec::new(),
+            helped_ms: (0.0, 0.0),
             statements: 0,
             some_values: false,
             replaces: vec![first.qualified_name(), second.qualified_name()],

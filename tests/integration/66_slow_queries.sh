@@ -96,7 +96,7 @@ is "no transaction id is assigned" "$(sql "BEGIN; SELECT count(*) > 0 FROM archi
 # What became of advice: the statements' times before and since, between snapshots.
 found "SELECT * FROM orders WHERE customer = 17" >/dev/null
 sql "SELECT architect.take_snapshot()" >/dev/null
-sql "INSERT INTO architect.advice_log (advised_to, advised_by, action, table_oid, schema_name, table_name, index_name, columns, method, statement, cost_before, cost_after, query_ids)
+sql "INSERT INTO architect.advice_log (advised_to, advised_by, action, table_oid, schema_name, table_name, index_name, columns, method, statement, helped_before, helped_after, query_ids)
      SELECT 'x', 'x', 'CREATE', 'orders'::regclass, 'public', 'orders', 'orders_customer_idx', '{customer}', 'btree', '', 100, 1, ARRAY[queryid] FROM pg_stat_statements WHERE query ~ 'customer = '" >/dev/null
 sql "CREATE INDEX orders_customer_idx ON orders (customer)" >/dev/null
 is "until a snapshot finds the index no time is compared" "$(sql "SELECT status, before_ms IS NULL, after_ms IS NULL FROM architect.review_advice()")" "built|t|t"
@@ -104,6 +104,19 @@ sql "SELECT architect.take_snapshot()" >/dev/null
 sql "SELECT * FROM orders WHERE customer = 18" >/dev/null
 is "times before and since" "$(sql "SELECT status, before_ms > 0, after_ms > 0 FROM architect.review_advice()")" "built|t|t"
 like "and what was predicted" "$(sql "SELECT verdict FROM architect.review_advice()")" "its statements take [0-9]+ % of the time they took, 1 % of their cost was predicted"
+
+# What was advised to be dropped and is there is judged by its scans since; what is younger than the figures is not
+# said to be unused all that time.
+sql "INSERT INTO architect.advice_log (advised_to, advised_by, action, table_oid, schema_name, table_name, index_name, columns, method, statement)
+     VALUES ('x', 'x', 'DROP', 'orders'::regclass, 'public', 'orders', 'orders_name', '{name}', 'btree', '')" >/dev/null
+sql "SELECT * FROM orders WHERE name = 'name 5'; SELECT pg_stat_force_next_flush()" >/dev/null
+like "an index that is used after all" "$(sql "SELECT status, verdict FROM architect.review_advice() WHERE action = 'DROP'")" "not_dropped\|the index is still there, and has been scanned"
+# An index of the same columns that is partial, or includes more, is another.
+sql "INSERT INTO architect.advice_log (advised_to, advised_by, action, table_oid, schema_name, table_name, index_name, columns, method, statement)
+     VALUES ('x', 'x', 'CREATE', 'orders'::regclass, 'public', 'orders', 'partial', '{amount}', 'btree', 'CREATE INDEX ON orders (amount) WHERE amount > 5'),
+            ('x', 'x', 'CREATE', 'orders'::regclass, 'public', 'orders', 'more', '{region,note}', 'btree', 'CREATE INDEX ON orders (region) INCLUDE (note)');
+     CREATE INDEX whole ON orders (amount); CREATE INDEX wide ON orders (region) INCLUDE (note)" >/dev/null
+sql_is "what is built is told by all that makes an index" "SELECT index_name, status FROM architect.review_advice() WHERE index_name IN ('partial', 'wide', 'more') ORDER BY 1" "$(printf 'partial|not_built\nwide|built')"
 
 sql "DROP EXTENSION pg_stat_statements" >/dev/null
 fails_with "without pg_stat_statements it says what to do" 55000 "SELECT * FROM architect.analyze_slow_queries()"

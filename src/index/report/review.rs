@@ -23,8 +23,12 @@ struct Advice {
     columns: Vec<String>,
     method: String,
     bytes: Option<i64>,
-    cost: Option<(f64, f64)>,
+    /// Of the statements it was to help, before and after.
+    helped: Option<(f64, f64)>,
     queries: Vec<i64>,
+    partial: bool,
+    /// Days since it was given.
+    days: f64,
 }
 
 pub struct Review {
@@ -57,12 +61,25 @@ pub fn reviews() -> Result<Vec<Review>> {
             (true, Some(tree)) => built_review(&advice, tree, &statements)?,
             (true, None) => plain(&advice, "not_built", "no such index"),
             (false, Some(tree)) => {
+                let scans = usage_since(&advice, tree)?.map_or(0, |usage| usage.everywhere());
                 let mut review = plain(&advice, "not_dropped", "the index is still there");
+                if scans > 0 {
+                    review.verdict += &format!(", and has been scanned {scans} times since the advice");
+                }
                 review.bytes = Some(tree.size());
-                review.scans = Some(tree.members.iter().map(|member| member.scans).sum());
+                review.scans = Some(scans);
                 review
             }
-            (false, None) => plain(&advice, "dropped", "the index is gone"),
+            (false, None) => {
+                let mut review = plain(&advice, "dropped", "the index is gone");
+                (review.before_ms, review.after_ms) = statements.around(&advice, &[])?;
+                if let (Some(before), Some(after)) = (review.before_ms, review.after_ms)
+                    && after > 1.1 * before
+                {
+                    review.verdict += "; the statements that were to get dearer have";
+                }
+                review
+            }
         });
     }
     Ok(reviews)
@@ -94,30 +111,40 @@ fn is_it(index: &Index, advice: &Advice) -> bool {
         return true;
     }
     let name = |column: Option<i16>| column.and_then(|c| lookup::attribute_name(index.table, c));
-    let keys: Option<Vec<String>> = index.keys.iter().map(|key| name(key.column)).collect();
-    advice.creates && index.method == advice.method && keys.as_ref() == Some(&advice.columns)
+    let stored = index.keys.iter().map(|key| key.column).chain(index.included.iter().copied().map(Some));
+    let columns: Option<Vec<String>> = stored.map(name).collect();
+    advice.creates
+        && index.method == advice.method
+        && columns.as_ref() == Some(&advice.columns)
+        && index.predicate_tree.is_some() == advice.partial
+}
+
+fn usage_since(advice: &Advice, tree: &Tree) -> Result<Option<Usage>> {
+    let members: Vec<Index> = tree.members.iter().map(|member| (*member).clone()).collect();
+    let since = spi::read_one::<Interval>("SELECT clock_timestamp() - $1", &[advice.at.into()]);
+    let evidence = since.map_or(Ok(HashMap::new()), |since| evidence::gather(&members, &since))?;
+    Ok(Usage::of(tree, &evidence))
 }
 
 fn built_review(advice: &Advice, tree: &Tree, statements: &Statements) -> Result<Review> {
     if !tree.top.usable() {
         return Ok(plain(advice, "invalid", "it is not valid: see invalid_indexes()"));
     }
-    let members: Vec<Index> = tree.members.iter().map(|member| (*member).clone()).collect();
-    let since = spi::read_one::<Interval>("SELECT clock_timestamp() - $1", &[advice.at.into()]);
-    let evidence = since.map_or(Ok(HashMap::new()), |since| evidence::gather(&members, &since))?;
-    let usage = Usage::of(tree, &evidence);
-    let (before_ms, after_ms) = statements.around(&advice.queries, &members)?;
+    let usage = usage_since(advice, tree)?;
+    let oids: Vec<pg_sys::Oid> = tree.members.iter().map(|member| member.oid).collect();
+    let (before_ms, after_ms) = statements.around(advice, &oids)?;
     let outcome = Outcome {
         predicted_bytes: advice.bytes.map(|bytes| bytes as f64),
         bytes: tree.size() as f64,
         predicted_share: advice
-            .cost
+            .helped
             .filter(|(before, _)| *before > 0.0)
             .map(|(before, after)| after / before),
         before_ms,
         after_ms,
         scans: usage.as_ref().map_or(0, Usage::everywhere),
-        days: usage.as_ref().map_or(0.0, |usage| usage.days),
+        // It was not there before the advice, however far back the figures reach.
+        days: usage.as_ref().map_or(0.0, |usage| usage.days).min(advice.days),
     };
     let mut review = plain(advice, "built", &verdict(&outcome));
     review.index = tree.top.name.clone();
@@ -147,16 +174,19 @@ impl Statements {
         Ok(Self(rows.into_iter().flatten().map(|((id, calls), ms)| (id, (calls, ms))).collect()))
     }
 
-    /// Mean time of some statements until the last snapshot without these indexes, and since the first
-    /// one with them.
-    fn around(&self, queries: &[i64], indexes: &[Index]) -> Result<(Option<f64>, Option<f64>)> {
-        let oids: Vec<pg_sys::Oid> = indexes.iter().map(|index| index.oid).collect();
+    /// Mean time of a call of the advice's statements until the last snapshot without these indexes, and
+    /// since the first one with them; of an index that is gone, around the advice. Of statements called
+    /// before and since, in the proportion in which they were called since.
+    fn around(&self, advice: &Advice, indexes: &[pg_sys::Oid]) -> Result<(Option<f64>, Option<f64>)> {
         let kept = security::as_extension_owner(|| {
             spi::read_now(
                 "WITH found AS (
-                     SELECT min(s.taken_at) AS at FROM architect.index_snapshot AS p
-                       JOIN architect.statistics_snapshot AS s USING (snapshot_id)
-                      WHERE p.index_oid = ANY ($2) AND s.node = $3),
+                     SELECT CASE WHEN cardinality($2) = 0
+                            THEN (SELECT min(s.taken_at) FROM architect.statistics_snapshot AS s
+                                   WHERE s.node = $3 AND s.taken_at > $4)
+                            ELSE (SELECT min(s.taken_at) FROM architect.index_snapshot AS p
+                                    JOIN architect.statistics_snapshot AS s USING (snapshot_id)
+                                   WHERE p.index_oid = ANY ($2) AND s.node = $3) END AS at),
                  side (is_after, snapshot_id) AS (
                      SELECT false, (SELECT s.snapshot_id FROM architect.statistics_snapshot AS s
                                      WHERE s.node = $3 AND s.taken_at < f.at ORDER BY s.taken_at DESC LIMIT 1) FROM found AS f
@@ -166,7 +196,7 @@ impl Statements {
                  SELECT side.is_after, q.query_id, q.calls::float8, q.total_ms FROM side
                    JOIN architect.statement_snapshot AS q USING (snapshot_id)
                   WHERE q.query_id = ANY ($1)",
-                &[queries.to_vec().into(), oids.into(), PRIMARY.into()],
+                &[advice.queries.clone().into(), indexes.to_vec().into(), PRIMARY.into(), advice.at.into()],
                 |row| {
                     let number = |i| row.get::<f64>(i).map(Option::unwrap_or_default);
                     let is_after = row.get::<bool>(1)?.unwrap_or_default();
@@ -174,16 +204,22 @@ impl Statements {
                 },
             )
         })?;
-        let (mut before, mut after) = ((0.0, 0.0), (0.0, 0.0));
-        for (is_after, query, calls, ms) in kept {
-            if !is_after {
-                before = (before.0 + calls, before.1 + ms);
-            } else if let Some((calls_now, ms_now)) = self.0.get(&query).filter(|now| now.0 > calls) {
-                after = (after.0 + calls_now - calls, after.1 + ms_now - ms);
+        let mut means: HashMap<i64, f64> = HashMap::new();
+        for (_, query, calls, ms) in kept.iter().filter(|(is_after, _, calls, _)| !is_after && *calls > 0.0) {
+            means.insert(*query, ms / calls);
+        }
+        let (mut all, mut before, mut after) = (0.0, 0.0, 0.0);
+        for (_, query, calls, ms) in kept.iter().filter(|(is_after, ..)| *is_after) {
+            let (Some(mean), Some((calls_now, ms_now))) = (means.get(query), self.0.get(query)) else {
+                continue;
+            };
+            // Fewer than there were: counted anew.
+            let (more, took) = (calls_now - calls, ms_now - ms);
+            if more > 0.0 && took >= 0.0 {
+                (all, before, after) = (all + more, before + more * mean, after + took);
             }
         }
-        let mean = |(calls, ms): (f64, f64)| (calls > 0.0).then(|| ms / calls);
-        Ok((mean(before), mean(after)))
+        Ok(if all > 0.0 { (Some(before / all), Some(after / all)) } else { (None, None) })
     }
 }
 
@@ -192,7 +228,8 @@ fn advice() -> Result<Vec<Advice>> {
         let rows = spi::read_now(
             "SELECT l.advice_id, l.advised_at, l.action = 'CREATE', l.table_oid,
                     format('%I.%I', l.schema_name, l.table_name), l.index_name, l.columns, l.method,
-                    l.estimated_bytes, l.cost_before, l.cost_after, l.query_ids
+                    l.estimated_bytes, l.helped_before, l.helped_after, l.query_ids, l.statement ~ ' WHERE ',
+                    (extract(epoch FROM clock_timestamp() - l.advised_at) / 86400)::float8
                FROM architect.advice_log AS l ORDER BY l.advised_at DESC, l.advice_id DESC",
             &[],
             |row| {
@@ -208,8 +245,10 @@ fn advice() -> Result<Vec<Advice>> {
                     columns: row.get(7)?.unwrap_or_default(),
                     method: text(8)?,
                     bytes: row.get(9)?,
-                    cost: row.get::<f64>(10)?.zip(row.get::<f64>(11)?),
+                    helped: row.get::<f64>(10)?.zip(row.get::<f64>(11)?),
                     queries: row.get(12)?.unwrap_or_default(),
+                    partial: row.get(13)?.unwrap_or_default(),
+                    days: row.get(14)?.unwrap_or_default(),
                 }))
             },
         )?;
