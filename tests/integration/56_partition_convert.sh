@@ -8,15 +8,17 @@ start_cluster main max_worker_processes=16 deadlock_timeout=500ms
 sql "CREATE EXTENSION db_architect; CREATE ROLE app LOGIN; CREATE SCHEMA app AUTHORIZATION app;"
 make() {
   sql "SET ROLE app; SET client_min_messages = warning; DROP TABLE IF EXISTS app.item, app.t CASCADE;
-       CREATE TABLE app.t (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL DEFAULT now(), n int NOT NULL DEFAULT 0, PRIMARY KEY (id, at));
+       CREATE TABLE app.t (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL DEFAULT now(), n int NOT NULL DEFAULT 0, before_id bigint, before_at timestamptz, PRIMARY KEY (id, at),
+                          CONSTRAINT before_fk FOREIGN KEY (before_id, before_at) REFERENCES app.t ON DELETE CASCADE);
        CREATE TABLE app.item (id bigint GENERATED ALWAYS AS IDENTITY, t_id bigint, t_at timestamptz, FOREIGN KEY (t_id, t_at) REFERENCES app.t ON DELETE CASCADE);
+       CREATE MATERIALIZED VIEW app.m AS SELECT count(*) AS n FROM app.t;
        CREATE VIEW app.v AS SELECT * FROM app.t WHERE n >= 0;
        INSERT INTO app.t (at) SELECT '2026-01-01'::timestamptz + i * interval '1 minute' FROM generate_series(1, ${1:-50000}) AS i;
        INSERT INTO app.item (t_id, t_at) SELECT id, at FROM app.t WHERE id % 100 = 0"
 }
 cat >"$DBA_WORK/write.sql" <<'SQL'
 \set id random(1, 50000)
-INSERT INTO app.t (n) VALUES (1);
+INSERT INTO app.t (n, before_id, before_at) SELECT 1, id, at FROM app.t WHERE id = :id AND at = '2026-01-01'::timestamptz + :id * interval '1 minute';
 UPDATE app.t SET n = n + 1 WHERE id = :id AND at = '2026-01-01'::timestamptz + :id * interval '1 minute';
 BEGIN;
 INSERT INTO app.item (t_id, t_at) SELECT id, at FROM app.v WHERE id = :id AND at < '2026-06-01';
@@ -32,6 +34,10 @@ writers_begin() {
 writers_end() { wait "$writers" || true; }
 convert="CALL architect.convert_to_partitioned('app.t', 'at', dry_run => false"
 partitioned="SELECT relkind = 'p' FROM pg_class WHERE oid = 'app.t'::regclass"
+own_key() {
+  sql_is "its foreign key to itself is its own, and every partition's" \
+    "SELECT bool_and(convalidated), count(*) FILTER (WHERE conrelid = 'app.t'::regclass), count(*) FILTER (WHERE conrelid <> 'app.t'::regclass AND conparentid <> 0) = (SELECT count(*) FROM pg_inherits WHERE inhparent = 'app.t'::regclass) FROM pg_constraint WHERE conname = 'before_fk' AND confrelid = 'app.t'::regclass" "t|1|t"
+}
 traces="SELECT count(*) FROM pg_constraint WHERE conname LIKE 'architect%'"
 
 make
@@ -52,6 +58,9 @@ sql_is "it is partitioned" "$partitioned" t
 sql_is "each row is there once, whatever the writers did" "SELECT count(*) = count(DISTINCT id), count(*) >= 50000, max(id) = count(*) FROM app.t" "t|t|t"
 sql_is "writes went on afterwards" "SELECT count(*) > 0 FROM app.t WHERE xmin::text::bigint > (SELECT xmin::text::bigint FROM pg_class WHERE oid = 'app.t'::regclass)" t
 sql_is "the foreign key to it is checked" "SELECT convalidated FROM pg_constraint WHERE conrelid = 'app.item'::regclass AND contype = 'f' AND conparentid = 0" t
+own_key
+sql_is "what a materialized view held it holds" "SELECT n FROM app.m" 0
+sql_is "and holds the whole table's once refreshed" "REFRESH MATERIALIZED VIEW app.m; SELECT n = (SELECT count(*) FROM app.t) FROM app.m" t
 fails_with "and holds" 23503 "INSERT INTO app.item (t_id, t_at) VALUES (-1, now())"
 sql_is "nothing is left of the way there" "$traces" 0
 
@@ -128,11 +137,14 @@ sql_is "and the conversion is known" "SELECT phase FROM architect.partition_prog
 fails_with "rows beyond the first partition are refused meanwhile" 23514 "INSERT INTO app.t (at) VALUES (now() + interval '1 year')"
 ok "a second call goes on" sql "$convert)"
 sql_is "to the end" "SELECT ($partitioned), ($traces), (SELECT count(*) FROM app.t)" "t|0|20000"
-sql "UPDATE architect.partition_operation SET finished_at = NULL, outcome = NULL, settings = settings || jsonb_build_object('later', jsonb_build_array(jsonb_build_object('relation', 'app.item'::regclass::oid::bigint, 'constraint', (SELECT conname FROM pg_constraint WHERE conrelid = 'app.item'::regclass AND contype = 'f' AND conparentid = 0)))) WHERE outcome = 'converted' AND operation_id = (SELECT max(operation_id) FROM architect.partition_operation);
+sql "UPDATE architect.partition_operation SET finished_at = NULL, outcome = NULL, settings = settings || jsonb_build_object('later', jsonb_build_array(jsonb_build_object('relation', 'app.item'::regclass::oid::bigint, 'constraint', (SELECT conname FROM pg_constraint WHERE conrelid = 'app.item'::regclass AND contype = 'f' AND conparentid = 0)),
+                jsonb_build_object('relation', 'app.t_p_history'::regclass::oid::bigint, 'constraint', 'before_fk', 'rises', true))) WHERE outcome = 'converted' AND operation_id = (SELECT max(operation_id) FROM architect.partition_operation);
+     ALTER TABLE app.t DROP CONSTRAINT before_fk; ALTER TABLE app.t_p_history ADD CONSTRAINT before_fk FOREIGN KEY (before_id, before_at) REFERENCES app.t ON DELETE CASCADE NOT VALID;
      ALTER TABLE app.t_p_history ADD CONSTRAINT architect_partition_bound CHECK (at IS NOT NULL)"
 sql_is "what is left after the exchange is known too" "SELECT phase FROM architect.partition_progress() WHERE finished_at IS NULL" exchanged
 fails_with "there is no way back then" 55000 "CALL architect.abort_partition_operation('app.t')"
 ok "but a call ends it" sql "$convert)"
+own_key
 sql_is "whole" "SELECT ($traces), (SELECT count(*) FROM architect.partition_progress() WHERE finished_at IS NULL)" "0|0"
 
 # Members of both owners may have other roles' objects made anew; a mere owner may not.

@@ -82,6 +82,11 @@ ALTER TABLE "Sh op"."Ord""ers" REPLICA IDENTITY USING INDEX ix_u;
 SQL
 # What NULLS NOT DISTINCT there is came with PostgreSQL 15.
 if ((PG_MAJOR < 15)); then sed -i 's/ NULLS NOT DISTINCT//; s/ (id, at, note, serial_no) WHERE (amount > 3)//' "$DBA_WORK/schema.sql"; fi
+if ((PG_MAJOR >= 18)); then cat >>"$DBA_WORK/schema.sql" <<'SQL'
+ALTER TABLE "Sh op"."Ord""ers" ADD virtual_one int GENERATED ALWAYS AS (length(note)) VIRTUAL, ADD CONSTRAINT "no null" NOT NULL mood;
+COMMENT ON CONSTRAINT "no null" ON "Sh op"."Ord""ers" IS 'there is one';
+SQL
+fi
 psql_on main -q -v ON_ERROR_STOP=1 -U postgres -d postgres -f - <"$DBA_WORK/schema.sql" >/dev/null
 state() { tool_on main pg_dump -U postgres -s -n '"Sh op"' -n util postgres; }
 # Only how the same is said of a partitioned table differs.
@@ -101,3 +106,10 @@ is "and so do the rows, and the sequence" "$(values)" "$held"
 sql_is "new partitions have the storage options, replica identity and targets too" \
   "SELECT bool_and(c.reloptions @> '{fillfactor=80}' AND c.relreplident = 'i' AND c.relrowsecurity AND a.attstattarget = 500) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
      JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'note' WHERE i.inhparent = '\"Sh op\".\"Ord\"\"ers\"'::regclass" t
+if ((PG_MAJOR >= 18)); then
+  sql "CREATE TABLE util.unchecked (id int, at date NOT NULL, v int, CONSTRAINT never CHECK (v > 0) NOT ENFORCED); ALTER TABLE util.unchecked ADD CONSTRAINT vague NOT NULL v NOT VALID"
+  fails_with "what is not checked, or not enforced, stands in the way" 55000 "CALL architect.convert_to_partitioned('util.unchecked', 'at', dry_run => false)"
+  sql "ALTER TABLE util.unchecked DROP CONSTRAINT never, VALIDATE CONSTRAINT vague"
+  sql "CALL architect.convert_to_partitioned('util.unchecked', 'at', dry_run => false)" 2>/dev/null
+  sql_is "and is as checked afterwards" "SELECT conname, convalidated FROM pg_constraint WHERE conrelid = 'util.unchecked'::regclass AND conname = 'vague'" "vague|t"
+fi

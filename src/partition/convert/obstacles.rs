@@ -99,8 +99,10 @@ UNION ALL
 SELECT 23, format('exclusion constraint %I', c.conname), 'Drop it: it could not hold across partitions.'
   FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.contype = 'x'
 UNION ALL
-SELECT 24, format('constraint %I is not validated', c.conname), format('ALTER TABLE %s VALIDATE CONSTRAINT %I;', name, c.conname)
-  FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.contype IN ('c', 'f') AND NOT c.convalidated AND c.conname <> 'architect_partition_bound'
+SELECT 24, format('constraint %I is not %s', c.conname, CASE WHEN enforced THEN 'validated' ELSE 'enforced' END),
+       CASE WHEN enforced THEN format('ALTER TABLE %s VALIDATE CONSTRAINT %I;', name, c.conname) ELSE 'Drop it: it says nothing of the rows.' END
+  FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.contype IN ('c', 'f', 'n') AND NOT c.convalidated AND c.conname <> 'architect_partition_bound'
+ CROSS JOIN LATERAL (VALUES (COALESCE((to_jsonb(c) ->> 'conenforced')::bool, true))) AS e (enforced)
 UNION ALL
 SELECT 25, format('check constraint %I is NO INHERIT', c.conname), 'Make it inheritable: it would not hold for the partitions to come.'
   FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.contype = 'c' AND c.connoinherit
