@@ -38,6 +38,16 @@ impl Error {
         Self::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message)
     }
 
+    /// The value of an argument that must not be null.
+    pub fn required<T>(argument: &str, value: Option<T>) -> Result<T> {
+        value.ok_or_else(|| {
+            Self::new(
+                PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                format!("argument \"{argument}\" must not be null"),
+            )
+        })
+    }
+
     pub fn wrong_object_type(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, message)
     }

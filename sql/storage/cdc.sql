@@ -49,17 +49,18 @@ CREATE TABLE architect.cdc_schema (
     enabled_by         text NOT NULL
 );
 
--- The order of the feed. A statement takes one block of positions, once it holds all its row locks: who
--- gets them after it has a higher block. What is at or below a position is decided once no transaction
+-- The order of the feed. A statement takes one block of positions, or several statements of a transaction do, once they
+-- hold all their row locks: who gets them after that has a higher block. What is at or below a position is decided once no transaction
 -- holds a lock that says it may still write there (src/capture/position.rs).
 CREATE SEQUENCE architect.change_position_seq INCREMENT BY 4096;
 
 -- operation: I insert, U update (changed columns), F update (full image), D delete, T truncate, E an event
 -- of emit_event(), whose relation_id is 0 and whose image is {"topic","key","payload","headers"}.
 -- former_key_hash: of the key the row had before, where an update changed it.
--- P: several events of one statement, of which this is the position of the last, the others' being those just
+-- P: several events of one transaction, of which this is the position of the last, the others' being those just
 -- before; key_hash is their number, and the image [[operation, relation_id, image, row key, former_key_hash], ...],
--- without what an event does not have at its end.
+-- without what an event does not have at its end. The operation is followed by the microseconds the event was recorded
+-- later than the first, if it was.
 CREATE TABLE architect.change_entry (
     position           bigint NOT NULL,
     txid               xid8 NOT NULL,
@@ -144,7 +145,10 @@ SELECT e.position,
           FROM architect.change_entry AS a
          WHERE a.operation OPERATOR(pg_catalog.<>) 'P'
         UNION ALL
-        SELECT a.position OPERATOR(pg_catalog.-) a.key_hash OPERATOR(pg_catalog.+) p.number, a.txid, a.recorded_at, a.context_id,
+        SELECT a.position OPERATOR(pg_catalog.-) a.key_hash OPERATOR(pg_catalog.+) p.number, a.txid,
+               a.recorded_at OPERATOR(pg_catalog.+) COALESCE(NULLIF(pg_catalog.substr(p.event OPERATOR(pg_catalog.->>) 0, 2), '')::pg_catalog.int8
+                   OPERATOR(pg_catalog.*) interval '1 microsecond', interval '0'),
+               a.context_id,
                (p.event OPERATOR(pg_catalog.->>) 1)::pg_catalog.int4,
                (p.event OPERATOR(pg_catalog.->>) 0)::pg_catalog."char",
                (p.event OPERATOR(pg_catalog.->) 3)::pg_catalog.text,

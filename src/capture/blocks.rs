@@ -36,6 +36,11 @@ impl Blocks {
         Some(block.next - 1)
     }
 
+    /// Whether a command has a block, used up or not.
+    pub fn has(&self, command: u32) -> bool {
+        self.0.iter().any(|block| block.command == command)
+    }
+
     /// The block of the last statement, if that was of this depth, so that it has ended, and left something of it.
     pub fn rest(&self, depth: i32) -> Option<Block> {
         self.0.last().filter(|block| block.depth == depth && block.next < block.end).copied()

@@ -124,6 +124,7 @@ impl ChangeFeed {
     ) -> Result<()> {
         for event in pack::events(json) {
             let mut row = begin(statement, position, event.operation, event.relation);
+            row.set_i64(entry::RECORDED_AT, statement.at + event.later);
             row.set_command(command);
             let key = event.key.map(|place| &json[place]);
             row.set_i32(entry::KEY_HASH, key.map_or(0, |key| key_hash(table_id, key)));
@@ -173,6 +174,12 @@ impl Destination for Segments {
     }
 }
 
+/// What to look at to read the feed.
+pub fn tables() -> Result<Vec<pg_sys::Oid>> {
+    let parent = lookup::own_relation("change_entry");
+    Ok(Segment::all()?.iter().filter_map(Segment::relid).chain(parent).collect())
+}
+
 /// Nothing in the feed was recorded before; none where it is empty or not there.
 pub fn oldest() -> Result<Option<i64>> {
     if !Kind::Feed.storage_exists() {
@@ -189,6 +196,6 @@ pub fn oldest() -> Result<Option<i64>> {
         let first = segment.bounds.map(|bounds| bounds.oldest).or_else(first);
         oldest = oldest.into_iter().chain(first).min();
     }
-    // Positions grow with time, less what a statement takes to lock its rows.
+    // Positions grow with time, less what a transaction takes from recording to its end.
     Ok(oldest.map(|at| at - DAY))
 }

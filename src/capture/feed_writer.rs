@@ -1,6 +1,6 @@
 //! The feed as a session writes to it: where its tables are, the positions, and what waits to be written.
 
-use crate::capture::feed::{ChangeFeed, Entry};
+use crate::capture::feed::{self, ChangeFeed, Entry};
 use crate::capture::log::{Operation, Statement};
 use crate::capture::notice;
 use crate::capture::pending::Pending;
@@ -35,23 +35,28 @@ impl FeedWriter {
     /// said once.
     pub fn publish(&mut self, statement: &Statement, channel: Option<&Rc<str>>, entry: &Entry) {
         let published = self.open().and_then(|feed| {
-            let Some((feed, positions, pending)) = feed else { return Ok(None) };
-            let (position, is_first) = positions.of_statement(statement.txid, statement.command)?;
-            if !is_first && Pending::takes(entry) {
-                pending.add(statement, position, entry, feed)?;
+            let Some((feed, positions, pending)) = feed else { return Ok(()) };
+            let waits = Pending::takes(entry);
+            let position = if waits && positions.may_wait(statement.txid, statement.command) {
+                pending.add(statement, None, entry, feed, positions)?;
+                None
             } else {
-                feed.append(statement, position, entry)?;
-            }
-            Ok(Some(position))
-        });
-        match published {
-            Ok(Some(position)) => {
-                if let Some(channel) = channel {
-                    notice::note(statement.txid, channel, position);
+                pending.take_positions(positions)?;
+                let (position, is_first) = positions.of_statement(statement.txid, statement.command)?;
+                if !is_first && waits {
+                    pending.add(statement, Some(position), entry, feed, positions)?;
+                } else {
+                    feed.append(statement, position, entry)?;
                 }
+                Some(position)
+            };
+            if let Some(channel) = channel {
+                notice::note(statement.txid, channel, position);
             }
-            Ok(None) => {}
-            Err(error) => self.is_broken(&error),
+            Ok(())
+        });
+        if let Err(error) = published {
+            self.is_broken(&error);
         }
     }
 
@@ -59,9 +64,10 @@ impl FeedWriter {
         if matches!(self.state, FeedState::Broken) {
             self.state = FeedState::Unknown;
         }
-        let Some((feed, positions, _)) = self.open()? else {
+        let Some((feed, positions, pending)) = self.open()? else {
             return Err(Error::internal("the change feed is not open"));
         };
+        pending.take_positions(positions)?;
         let position = positions.single(statement.txid)?;
         let entry = Entry {
             table_id: 0,
@@ -73,27 +79,27 @@ impl FeedWriter {
         };
         feed.append(statement, position, &entry)?;
         if let Some(channel) = event.channel {
-            notice::note(statement.txid, &channel.into(), position);
+            notice::note(statement.txid, &channel.into(), Some(position));
         }
         Ok(position)
     }
 
-    /// Writes what waits for the query that has just called its last trigger.
+    /// Writes what waits in the innermost savepoint.
     pub fn write_pending(&mut self) {
         if self.pending.is_empty() {
             return;
         }
         let memory = OwnedContext::new(c"db_architect feed");
         let written = memory.within(|| {
-            let Some((feed, _, pending)) = self.open()? else { return Ok(()) };
-            pending.write(session::savepoint(), feed)
+            let Some((feed, positions, pending)) = self.open()? else { return Ok(()) };
+            pending.write(session::savepoint(), feed, positions)
         });
         if let Err(error) = written {
             self.is_broken(&error);
         }
         match self.state {
             FeedState::Broken => self.pending.clear(),
-            // What is left is of a query around this one.
+            // What is left is of savepoints around this one.
             _ if !self.pending.is_empty() => executor::leave(),
             _ => {}
         }
@@ -113,6 +119,7 @@ impl FeedWriter {
         if matches!(self.state, FeedState::Unknown) {
             self.positions = Some(Positions::open(self.positions.take())?);
             self.state = FeedState::Open(ChangeFeed::open()?);
+            executor::concerns(feed::tables()?);
         }
         match (&mut self.state, &mut self.positions) {
             (FeedState::Open(feed), Some(positions)) => Ok(Some((feed, positions, &mut self.pending))),
@@ -128,6 +135,9 @@ impl FeedWriter {
         }
         if let Some(positions) = &mut self.positions {
             positions.after_rollback(lowest);
+            if !positions.are_held() {
+                self.pending.give_positions_back();
+            }
         }
     }
 

@@ -3,10 +3,12 @@
 
 use super::deep_json;
 use super::feed::PACK;
-use super::forget_image::{self, Removal};
+use super::forget_image;
+use super::forget_match::{Relation, What, event, is_about};
 use super::identity_words::Sought;
-use super::key::key_hash;
+use super::pack;
 use super::policy::{self, Kind};
+use super::raw_json::elements;
 use super::recorder;
 use super::redaction::{Redaction, Target};
 use crate::error::{Error, Result};
@@ -14,6 +16,7 @@ use crate::pg::batches::Cursor;
 use crate::pg::{lookup, spi};
 use pgrx::datum::DatumWithOid;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// Where a log keeps its entries. Names of ours, not anybody's input.
@@ -30,14 +33,6 @@ pub struct Place {
     pub id: i64,
     pub operation: u8,
     pub at: i64,
-}
-
-/// What the log knows a table by.
-struct Relation {
-    table_id: i32,
-    key_columns: Vec<String>,
-    /// Targets of this table.
-    targets: Vec<usize>,
 }
 
 /// An entry as it is to be.
@@ -110,8 +105,11 @@ pub fn former_values(log: &Log, row: &Target, columns: &[String]) -> Result<Vec<
     Cursor::open(&query, &[ids.into()])?.each(|entry| {
         let Some(mut image) = json(entry.text(3)) else { return Ok(()) };
         match entry.char(1) {
-            PACK => events(&mut image)
-                .for_each(|event| look(event.relation, event.operation, event.key.as_deref(), event.image)),
+            PACK => {
+                image.as_array_mut().into_iter().flatten().filter_map(event).for_each(|event| {
+                    look(event.relation, event.operation, event.key.as_deref(), event.image)
+                })
+            }
             operation => look(entry.i32(0), operation, json(entry.text(2)).as_ref(), &image),
         }
         Ok(())
@@ -131,14 +129,8 @@ impl Forgetting {
         if !log.is_there() {
             return Ok(None);
         }
-        if log.kind == Kind::Feed && recorder::has_pending() {
-            return Err(Error::not_in_prerequisite_state(
-                "changes of this transaction are not in the feed yet",
-            )
-            .detail(
-                "They were made by a COPY or a statement outside the present savepoint or exception block.",
-            )
-            .hint("Call this in a transaction of its own, or before the savepoint."));
+        if log.kind == Kind::Feed {
+            recorder::check_written()?;
         }
         let sought = Sought::of(redaction.identities.iter().map(String::as_str));
         let relations = relations(log, redaction)?;
@@ -331,17 +323,24 @@ fn changes(
         let (id, operation, relation_id) = (row.i64(3), row.char(4), row.i32(6));
         let mut row_key = row.text(8);
         let mut key_hash = row.i32(7);
-        let Some(mut image) = json(row.text(9)) else {
-            return Ok(());
-        };
+        let Some(stored) = row.text(9) else { return Ok(()) };
+        let Some(mut image) = deep_json::parse(&stored) else { return Ok(()) };
+        let mut parts: Vec<Cow<[u8]>> = Vec::new();
         let mut ids = Vec::new();
         if operation == PACK {
-            for (position, event) in (id - i64::from(key_hash) + 1..).zip(events(&mut image)) {
+            // Events that are not changed keep their text to the last blank.
+            parts = elements(stored.as_bytes()).into_iter().map(Cow::Borrowed).collect();
+            let events = image.as_array_mut().into_iter().flatten();
+            for ((position, part), whole) in (id - i64::from(key_hash) + 1..).zip(&mut parts).zip(events) {
+                let Some(event) = event(whole) else { continue };
                 let forgotten =
                     what.forget(event.operation, event.relation, event.key.as_deref(), event.image);
-                ids.extend(forgotten.changed.then_some(position));
                 if let (Some(key), Some(cleared)) = (event.key, forgotten.key) {
                     *key = cleared;
+                }
+                if forgotten.changed {
+                    ids.push(position);
+                    *part = Cow::Owned(deep_json::render(whole).into_bytes());
                 }
             }
         } else {
@@ -361,167 +360,16 @@ fn changes(
                 place: row.text(1).unwrap_or_default(),
                 row_key,
                 key_hash,
-                image: Some(deep_json::render(&image)),
+                image: Some(if operation == PACK {
+                    pack::joined(&parts)?
+                } else {
+                    deep_json::render(&image)
+                }),
             });
         }
         Ok(())
     })?;
     Ok(found)
-}
-
-/// An event of an entry that has several (src/capture/pack.rs).
-struct Event<'a> {
-    operation: u8,
-    relation: i32,
-    image: &'a mut Value,
-    key: Option<&'a mut Value>,
-}
-
-fn events(image: &mut Value) -> impl Iterator<Item = Event<'_>> {
-    image.as_array_mut().into_iter().flatten().filter_map(|event| {
-        let [operation, relation, image, rest @ ..] = event.as_array_mut()?.as_mut_slice() else {
-            return None;
-        };
-        Some(Event {
-            operation: *operation.as_str()?.as_bytes().first()?,
-            relation: i32::try_from(relation.as_i64()?).ok()?,
-            image,
-            key: rest.first_mut(),
-        })
-    })
-}
-
-/// What is to be forgotten.
-struct What<'a> {
-    redaction: &'a Redaction,
-    relations: &'a HashMap<i32, Relation>,
-    keys: Vec<HashSet<Vec<Option<String>>>>,
-    sought: &'a Sought,
-}
-
-/// What became of an event.
-struct Forgotten {
-    changed: bool,
-    /// In place of its key.
-    key: Option<Value>,
-}
-
-impl What<'_> {
-    fn key_hash(&self, relation_id: i32, key: &str) -> i32 {
-        self.relations.get(&relation_id).map_or(0, |relation| key_hash(relation.table_id, key.as_bytes()))
-    }
-
-    /// Takes out of an event's image what is to go.
-    fn forget(&self, operation: u8, relation_id: i32, key: Option<&Value>, image: &mut Value) -> Forgotten {
-        let sought = self.sought;
-        let concerned: Vec<&Target> = self
-            .relations
-            .get(&relation_id)
-            .map(|relation| {
-                let about = |&&number: &&usize| {
-                    let target = &self.redaction.targets[number];
-                    is_about(target, &self.keys[number], relation, key, operation, image)
-                };
-                let targets = relation.targets.iter().filter(about);
-                targets.map(|&number| &self.redaction.targets[number]).collect()
-            })
-            .unwrap_or_default();
-        let mut changed = false;
-        for target in &concerned {
-            // The key of a row that stays is needed to find its events; it says nothing of itself.
-            let spared: Vec<String>;
-            let columns = match (&target.columns, target.clear_key) {
-                (None, false) => {
-                    spared = all_but(image, operation, &target.key_columns);
-                    Some(spared.as_slice())
-                }
-                (None, true) => None,
-                (Some(columns), _) => Some(columns.as_slice()),
-            };
-            changed |= forget_image::clear(operation, image, &Removal { columns, sought });
-        }
-        changed |= forget_image::clear(operation, image, &Removal { columns: Some(&[]), sought });
-        let whole = concerned.iter().any(|target| target.clear_key);
-        let cleared = key.cloned().and_then(|key| cleared_key(key, whole, sought));
-        let cleared = cleared.filter(|cleared| Some(cleared) != key);
-        Forgotten { changed: changed || cleared.is_some(), key: cleared }
-    }
-}
-
-/// A row's key without what identifies the person; none where it says nothing of them.
-fn cleared_key(mut key: Value, whole: bool, sought: &Sought) -> Option<Value> {
-    if !whole {
-        return forget_image::clear_sought(&mut key, sought).then_some(key);
-    }
-    Some(match key {
-        Value::Array(values) => Value::Array(vec![forget_image::marker(); values.len()]),
-        _ => forget_image::marker(),
-    })
-}
-
-/// Columns of an image that are not part of the key.
-fn all_but(image: &Value, operation: u8, key_columns: &[String]) -> Vec<String> {
-    let parts = match operation {
-        b'I' | b'D' => vec![Some(image)],
-        _ if image.get("row").is_some() && image.get("changes").is_some() => {
-            vec![image.get("row"), image.get("changes")]
-        }
-        _ => vec![Some(image)],
-    };
-    let names = parts.into_iter().flatten().filter_map(Value::as_object).flat_map(|fields| fields.keys());
-    names.filter(|name| !key_columns.contains(name)).cloned().collect()
-}
-
-/// Whether an entry is about one of the rows: by its key, or, where the row is gone, by what it referred to.
-fn is_about(
-    target: &Target,
-    keys: &HashSet<Vec<Option<String>>>,
-    relation: &Relation,
-    key: Option<&Value>,
-    operation: u8,
-    image: &Value,
-) -> bool {
-    if let Some(key) = key
-        && !keys.is_empty()
-        && relation.key_columns == target.key_columns
-    {
-        let values: Vec<Option<String>> = match key {
-            Value::Array(values) if relation.key_columns.len() > 1 => {
-                values.iter().map(forget_image::text_of).collect()
-            }
-            only => vec![forget_image::text_of(only)],
-        };
-        let alike = |known: &Vec<Option<String>>| {
-            known.len() == values.len()
-                && known.iter().zip(&values).all(|(a, b)| match (a, b) {
-                    (Some(a), Some(b)) => forget_image::same(a, b),
-                    _ => false,
-                })
-        };
-        if keys.contains(&values) || keys.iter().any(alike) {
-            return true;
-        }
-    }
-    target.references.iter().any(|(columns, rows)| {
-        rows.iter().any(|row| {
-            columns.iter().zip(row).all(|(column, wanted)| {
-                let Some(wanted) = wanted else { return false };
-                let of_image = forget_image::values_of(operation, image, column);
-                let of_key = || {
-                    let place = relation.key_columns.iter().position(|name| name == column)?;
-                    match key? {
-                        Value::Array(values) if relation.key_columns.len() > 1 => values.get(place),
-                        only => Some(only),
-                    }
-                };
-                of_image
-                    .into_iter()
-                    .chain(of_key())
-                    .filter_map(forget_image::text_of)
-                    .any(|value| forget_image::same(&value, wanted))
-            })
-        })
-    })
 }
 
 fn apply(change: &Change) -> Result<()> {

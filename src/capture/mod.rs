@@ -21,14 +21,14 @@
 //! | `log.rs` | an entry of the audit log |
 //! | `feed.rs` | an entry of the change feed |
 //! | `feed_writer.rs` | the feed as a session writes to it |
-//! | `pack.rs`, `pending.rs` | pure: events of a statement that share an entry; those that wait for it to be written |
+//! | `pack.rs`, `pending.rs` | events of a transaction that share an entry; those that wait for it to be written |
 //! | `segment.rs` | the tables of the feed, and what is in those that are full |
 //! | `position.rs` | the order of the feed: positions, and who may still write below one |
 //! | `blocks.rs` | pure: the blocks of positions of statements within one another |
 //! | `notice.rs` | consumers woken at commit |
 //! | `recorder.rs` | a change on its way to the audit log and the feed |
 //! | `raw_json.rs` | pure: JSON text taken apart byte for byte |
-//! | `forget.rs`, `forget_image.rs` | forgetting a person |
+//! | `forget.rs`, `forget_match.rs`, `forget_image.rs` | forgetting a person: finding entries, whose they are, what goes from them |
 //! | `deep_json.rs` | JSON as a tree, however deep it is |
 //! | `identity_words.rs` | pure: values that identify a person, found as whole words |
 //! | `redaction.rs` | recording without values while a person is erased, and what a log must do to forget one |
@@ -48,6 +48,7 @@ pub mod feed;
 mod feed_writer;
 pub mod forget;
 mod forget_image;
+mod forget_match;
 pub mod identity;
 pub mod identity_words;
 pub mod image;
@@ -72,4 +73,4 @@ mod trigger;
 mod warning;
 
 pub use notice::send as before_commit;
-pub use recorder::{Emitted, emit, remembered, write_pending};
+pub use recorder::{Emitted, check_written, emit, remembered, write_pending};

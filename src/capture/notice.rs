@@ -12,7 +12,8 @@ const FULLEST: f64 = 0.5;
 
 struct Notice {
     channel: Rc<str>,
-    position: i64,
+    /// None where the event that wakes them has none yet.
+    position: Option<i64>,
     /// The lowest savepoint that has rows of it.
     savepoint: u32,
 }
@@ -24,8 +25,8 @@ thread_local! {
     static QUEUE: Cell<Option<(i64, bool)>> = const { Cell::new(None) };
 }
 
-/// Remembers to wake a channel's consumers when this transaction commits.
-pub fn note(txid: u64, channel: &Rc<str>, position: i64) {
+/// Remembers to wake a channel's consumers when this transaction commits; an event without a position gets one before.
+pub fn note(txid: u64, channel: &Rc<str>, position: Option<i64>) {
     PENDING.set(true);
     NOTICES.with_borrow_mut(|(of, notices)| {
         if *of != txid {
@@ -35,10 +36,19 @@ pub fn note(txid: u64, channel: &Rc<str>, position: i64) {
         let savepoint = session::savepoint();
         match notices.iter_mut().find(|notice| notice.channel == *channel) {
             Some(notice) => {
-                notice.position = notice.position.max(position);
+                notice.position = position.map(|position| notice.position.unwrap_or(0).max(position));
                 notice.savepoint = notice.savepoint.min(savepoint);
             }
             None => notices.push(Notice { channel: Rc::clone(channel), position, savepoint }),
+        }
+    });
+}
+
+/// The events that had none have got positions up to this one.
+pub fn positioned(txid: u64, last: i64) {
+    NOTICES.with_borrow_mut(|(of, notices)| {
+        for notice in notices.iter_mut().filter(|notice| *of == txid && notice.position.is_none()) {
+            notice.position = Some(last);
         }
     });
 }
@@ -50,9 +60,10 @@ pub fn after_rollback(lowest: u32) {
 
 /// Called just before every commit.
 pub fn send() {
-    if !PENDING.replace(false) || recorder::catch_up().is_err() {
+    if !PENDING.replace(false) {
         return;
     }
+    recorder::write_pending();
     let notices = NOTICES.with_borrow_mut(|(txid, notices)| {
         let notices = std::mem::take(notices);
         if session::transaction_id_if_any() == Some(*txid) { notices } else { Vec::new() }
@@ -61,7 +72,10 @@ pub fn send() {
         return;
     }
     for notice in notices {
-        notify::queue(&notice.channel, &notice.position.to_string());
+        // Without one it waits no more: the feed cannot be written to.
+        if let Some(position) = notice.position {
+            notify::queue(&notice.channel, &position.to_string());
+        }
     }
 }
 

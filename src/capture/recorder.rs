@@ -79,7 +79,8 @@ pub fn emit(event: &Emitted) -> Result<i64> {
     with_state(|state| state.emit(event))
 }
 
-/// Writes events that waited for others of their statement. Called when a query's triggers have all been called.
+/// Writes events that wait for others of their transaction, as far as the present savepoint is theirs. To be called
+/// before the feed is read below the executor; src/pg/executor.rs does so before a query that reads it, and at the end.
 pub fn write_pending() {
     STATE.with(|state| match state.try_borrow_mut() {
         Ok(mut state) => {
@@ -91,14 +92,15 @@ pub fn write_pending() {
     });
 }
 
-/// Whether events wait that only the end of a savepoint's surroundings will write.
-pub fn has_pending() -> bool {
-    with_state(|state| Ok(state.feed.has_pending())).unwrap_or(true)
-}
-
-/// Hears of rollbacks since the last change was recorded.
-pub fn catch_up() -> Result<()> {
-    with_state(|_| Ok(()))
+/// Writes events that wait; fails where some do that only what is around the present savepoint can write.
+pub fn check_written() -> Result<()> {
+    write_pending();
+    if !with_state(|state| Ok(state.feed.has_pending()))? {
+        return Ok(());
+    }
+    Err(Error::not_in_prerequisite_state("changes of this transaction are not in the feed yet")
+        .detail("They were made outside the present savepoint or exception block.")
+        .hint("Call this in a transaction of its own, or before the savepoint."))
 }
 
 /// How much a session remembers: relations with a plan, contexts, bytes of buffers.

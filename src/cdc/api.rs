@@ -5,6 +5,7 @@ use crate::capture::report::{oid_of, rows, texts};
 use crate::capture::schema;
 use crate::cdc::options::{self, Options};
 use crate::cdc::{coverage, emit, enable};
+use crate::error::Error;
 use crate::pg::security;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -23,41 +24,41 @@ use pgrx::{AnyElement, JsonB, PgRelation};
 /// Returns one row for each table: enabled, exists, changed, repaired or merged. A second call with other
 /// options changes the policy.
 /// Errors: 42809 not an ordinary or partitioned table, or temporary; 42501 not the owner, or a system
-/// catalog; 42703 no such column; 22023 invalid option; as CREATE TRIGGER for a condition that does not
+/// catalog; 42703 no such column; 22023 invalid option; 22004 null for one that has another default; as CREATE TRIGGER for a condition that does not
 /// fit, 42P17 where it mentions OLD for an insert or NEW for a delete.
 /// Lock: SHARE ROW EXCLUSIVE on the table and its partitions. Privilege: ownership of the table.
 #[pg_extern]
 #[allow(clippy::too_many_arguments)]
 fn enable_cdc(
-    table_name: PgRelation,
-    operations: default!(Vec<Option<String>>, "'{insert,update,delete,truncate}'"),
+    table_name: Option<PgRelation>,
+    operations: default!(Option<Vec<Option<String>>>, "'{insert,update,delete,truncate}'"),
     columns: default!(Option<Vec<Option<String>>>, "NULL"),
-    exclude: default!(Vec<Option<String>>, "'{}'"),
-    mask: default!(JsonB, "'{}'"),
+    exclude: default!(Option<Vec<Option<String>>>, "'{}'"),
+    mask: default!(Option<JsonB>, "'{}'"),
     when: default!(Option<&str>, "NULL"),
     key: default!(Option<Vec<Option<String>>>, "NULL"),
-    image: default!(&str, "'full'"),
-    replicated: default!(bool, "false"),
-    notify: default!(bool, "true"),
-    channel: default!(&str, "'data_changes'"),
+    image: default!(Option<&str>, "'full'"),
+    replicated: default!(Option<bool>, "false"),
+    notify: default!(Option<bool>, "true"),
+    channel: default!(Option<&str>, "'data_changes'"),
 ) -> Result<
     TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
     ErrorReport,
 > {
     let options = Options {
-        operations: texts(operations),
+        operations: texts(Error::required("operations", operations)?),
         columns: columns.map(texts),
-        exclude: texts(exclude),
-        mask: options::masks(&mask.0)?,
+        exclude: texts(Error::required("exclude", exclude)?),
+        mask: options::masks(&Error::required("mask", mask)?.0)?,
         condition: when.map(str::to_owned),
         key: key.map(texts),
-        image: image.to_owned(),
-        replicated,
-        notify,
-        channel: channel.to_owned(),
+        image: Error::required("image", image)?.to_owned(),
+        replicated: Error::required("replicated", replicated)?,
+        notify: Error::required("notify", notify)?,
+        channel: Error::required("channel", channel)?.to_owned(),
     }
     .checked()?;
-    let relid = oid_of(table_name);
+    let relid = oid_of(Error::required("table_name", table_name)?);
     let reports = security::with_safe_search_path(|| enable::enable(relid, &options))?;
     Ok(rows(reports))
 }
@@ -93,35 +94,37 @@ fn disable_cdc(
 #[pg_extern]
 #[allow(clippy::too_many_arguments)]
 fn enable_cdc_schema(
-    schema_name: &str,
-    except_tables: default!(Vec<Option<String>>, "'{}'"),
-    new_tables: default!(bool, "false"),
-    operations: default!(Vec<Option<String>>, "'{insert,update,delete,truncate}'"),
+    schema_name: Option<&str>,
+    except_tables: default!(Option<Vec<Option<String>>>, "'{}'"),
+    new_tables: default!(Option<bool>, "false"),
+    operations: default!(Option<Vec<Option<String>>>, "'{insert,update,delete,truncate}'"),
     columns: default!(Option<Vec<Option<String>>>, "NULL"),
-    exclude: default!(Vec<Option<String>>, "'{}'"),
-    mask: default!(JsonB, "'{}'"),
-    image: default!(&str, "'full'"),
-    replicated: default!(bool, "false"),
-    notify: default!(bool, "true"),
-    channel: default!(&str, "'data_changes'"),
+    exclude: default!(Option<Vec<Option<String>>>, "'{}'"),
+    mask: default!(Option<JsonB>, "'{}'"),
+    image: default!(Option<&str>, "'full'"),
+    replicated: default!(Option<bool>, "false"),
+    notify: default!(Option<bool>, "true"),
+    channel: default!(Option<&str>, "'data_changes'"),
 ) -> Result<
     TableIterator<'static, (name!(object_name, String), name!(action, String), name!(detail, String))>,
     ErrorReport,
 > {
     let options = Options {
-        operations: texts(operations),
+        operations: texts(Error::required("operations", operations)?),
         columns: columns.map(texts),
-        exclude: texts(exclude),
-        mask: options::masks(&mask.0)?,
+        exclude: texts(Error::required("exclude", exclude)?),
+        mask: options::masks(&Error::required("mask", mask)?.0)?,
         condition: None,
         key: None,
-        image: image.to_owned(),
-        replicated,
-        notify,
-        channel: channel.to_owned(),
+        image: Error::required("image", image)?.to_owned(),
+        replicated: Error::required("replicated", replicated)?,
+        notify: Error::required("notify", notify)?,
+        channel: Error::required("channel", channel)?.to_owned(),
     }
     .checked()?;
-    let except = texts(except_tables);
+    let schema_name = Error::required("schema_name", schema_name)?;
+    let except = texts(Error::required("except_tables", except_tables)?);
+    let new_tables = Error::required("new_tables", new_tables)?;
     let reports =
         security::with_safe_search_path(|| schema::enable(schema_name, &except, new_tables, &options))?;
     Ok(rows(reports))

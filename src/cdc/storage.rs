@@ -1,5 +1,6 @@
 //! The feed's tables: made on first use, as the extension's owner.
 
+use crate::capture::pack;
 use crate::capture::segment::{Segment, segment_name};
 use crate::capture::storage as shared;
 use crate::error::Result;
@@ -77,7 +78,8 @@ fn make_segment(segment: i32) -> Result<()> {
     spi::run(
         &format!(
             "CREATE TABLE architect.{name} (LIKE architect.change_entry INCLUDING DEFAULTS INCLUDING STORAGE
-                 INCLUDING COMPRESSION INCLUDING INDEXES) USING heap"
+                 INCLUDING COMPRESSION INCLUDING INDEXES) USING heap WITH (toast_tuple_target = {})",
+            pack::PAGE
         ),
         &[],
     )?;

@@ -24,8 +24,7 @@ impl<const N: usize> NewRow<N> {
         Self { datums: [pg_sys::Datum::from(0usize); N], nulls: [true; N], command: None }
     }
 
-    /// Has the row count as written by an earlier command of this transaction: those after it see it. Not where
-    /// an index of the log needs the executor.
+    /// Has the row count as written by an earlier command of this transaction: those after it see it.
     pub fn set_command(&mut self, command: u32) {
         self.command = Some(command);
     }
@@ -245,7 +244,16 @@ impl Leaf {
             let relation = pg_sys::RelationIdGetRelation(self.target.relid);
             let tuple =
                 pg_sys::heap_form_tuple((*relation).rd_att, row.datums.as_mut_ptr(), row.nulls.as_mut_ptr());
-            index_entries::insert_with_entries(relation, tuple);
+            // An index's function may run a query, and when a transaction ends there is no snapshot left.
+            let alone = !pg_sys::ActiveSnapshotSet();
+            if alone {
+                pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+            }
+            let command = row.command.unwrap_or_else(|| pg_sys::GetCurrentCommandId(true));
+            index_entries::insert_with_entries(relation, tuple, command);
+            if alone {
+                pg_sys::PopActiveSnapshot();
+            }
             pg_sys::heap_freetuple(tuple);
             pg_sys::RelationClose(relation);
         }

@@ -3,15 +3,20 @@
 
 use pgrx::pg_sys;
 
-/// Inserts `tuple` into a table and into all its indexes: expressions, predicates and constraints too.
+/// Inserts `tuple` into a table and into all its indexes: expressions, predicates and constraints too. It counts as
+/// written by `command` of this transaction.
 ///
 /// # Safety
 /// `relation` is an open heap, locked for writing; `tuple` has the values of its columns. Not to be called
 /// inside another guard: each call below has its own.
-pub(super) unsafe fn insert_with_entries(relation: pg_sys::Relation, tuple: pg_sys::HeapTuple) {
+pub(super) unsafe fn insert_with_entries(
+    relation: pg_sys::Relation,
+    tuple: pg_sys::HeapTuple,
+    command: pg_sys::CommandId,
+) {
     // SAFETY: the caller's promise; everything made here is released here.
     unsafe {
-        pg_sys::simple_heap_insert(relation, tuple);
+        pg_sys::heap_insert(relation, tuple, command, 0, std::ptr::null_mut());
         let estate = pg_sys::CreateExecutorState();
         let target: *mut pg_sys::ResultRelInfo = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast();
         pg_sys::InitResultRelInfo(target, relation, 1, std::ptr::null_mut(), 0);

@@ -194,7 +194,8 @@ impl Table {
         // SAFETY: as many values as attributes, of the types the table was created with.
         unsafe {
             let tuple = pg_sys::heap_form_tuple(self.descriptor(), datums.as_mut_ptr(), nulls.as_mut_ptr());
-            super::index_entries::insert_with_entries(self.relation, tuple);
+            let command = pg_sys::GetCurrentCommandId(true);
+            super::index_entries::insert_with_entries(self.relation, tuple, command);
             pg_sys::heap_freetuple(tuple);
         }
         Ok(())

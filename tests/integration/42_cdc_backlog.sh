@@ -14,12 +14,12 @@ tidy="CALL architect.run_maintenance()"
 for turn in {1..40}; do
   printf '%s\n' "INSERT INTO t SELECT i, repeat('x', 400) FROM generate_series($turn * 1000, $turn * 1000 + 999) i;" "$tidy;"
 done | psql_on main -q -v ON_ERROR_STOP=1 -f - >/dev/null
-sql_is "a long backlog is in few tables" "SELECT count(*) BETWEEN 10 AND 40, sum(bytes) > 20000000 FROM architect.change_segment WHERE state = 'full'" "t|t"
+sql_is "a long backlog is in few tables" "SELECT count(*) BETWEEN 10 AND 40, sum(bytes) > 16000000 FROM architect.change_segment WHERE state = 'full'" "t|t"
 sql_is "their bounds are known and follow one another" \
   "SELECT count(*), bool_and(first_position > before) FROM (SELECT first_position, lag(last_position) OVER (ORDER BY first_position) AS before
      FROM architect.change_segment WHERE state = 'full' AND last_position IS NOT NULL) s WHERE before IS NOT NULL" \
   "$(($(sql "SELECT count(*) FROM architect.change_segment WHERE state = 'full' AND last_position IS NOT NULL") - 1))|t"
-sql_is "all of it counts as not read" "SELECT events, bytes > 20000000 FROM architect.consumer_lag()" "40000|t"
+sql_is "all of it counts as not read" "SELECT events, bytes > 16000000 FROM architect.consumer_lag()" "40000|t"
 
 # What is far ahead may be locked as long as it likes: a poll does not open it. Nor does retention.
 ahead=$(sql "SELECT 'architect.change_entry_' || segment_id FROM architect.change_segment WHERE state = 'full' ORDER BY first_position DESC OFFSET 1 LIMIT 1")

@@ -13,8 +13,8 @@ for database in here there; do
   sql -d "$database" "CREATE EXTENSION db_architect; CREATE TABLE t (id int PRIMARY KEY, v text); SELECT FROM architect.enable_cdc('t'); SELECT architect.create_consumer('c')" >/dev/null
 done
 
-# There: a writer that stays open and one that is prepared.
-in_background writer -d there "BEGIN; SET application_name = 'long writer'; INSERT INTO t VALUES (1); SELECT pg_sleep(600)"
+# There: a writer that stays open, and has looked at what it wrote, and one that is prepared.
+in_background writer -d there "BEGIN; SET application_name = 'long writer'; INSERT INTO t VALUES (1); SELECT count(*) FROM architect.change_log; SELECT pg_sleep(600)"
 wait_until "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'long writer' AND query LIKE '%pg_sleep%'"
 sql -d there "BEGIN; INSERT INTO t VALUES (2); PREPARE TRANSACTION 'there'"
 sql -d here "INSERT INTO t VALUES (1)"

@@ -1,9 +1,9 @@
 //! Acknowledging: what is done need not be handed out again nor kept.
 
+use super::batch::each_event;
 use super::delivery::Delivery;
 use super::feed::Feed;
 use super::keys::{Blocked, EventKeys};
-use super::poll::each_event;
 use super::state::{self, Aside, Consumer, Worker};
 use super::{dead_letter, snapshot};
 use crate::error::{Error, Result};

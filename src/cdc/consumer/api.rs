@@ -13,6 +13,9 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+/// Bytes of a reason that are kept.
+const LONGEST_REASON: usize = 1000;
+
 /// Makes a named consumer of the change feed: a position in it that moves on as events are acknowledged.
 ///
 /// Arguments: consumer, its name; tables, captured tables (null: all, those enabled later too); topics, of
@@ -31,7 +34,7 @@ use pgrx::prelude::*;
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
 fn create_consumer(
-    consumer: &str,
+    consumer: Option<&str>,
     tables: Option<Vec<Option<pg_sys::Oid>>>,
     topics: Option<Vec<Option<String>>>,
     operations: Option<Vec<Option<String>>>,
@@ -43,6 +46,7 @@ fn create_consumer(
     max_lag: Option<Interval>,
     call: pg_sys::FunctionCallInfo,
 ) -> Result<(), ErrorReport> {
+    let consumer = Error::required("consumer", consumer)?;
     if consumer.is_empty() || consumer.len() > 200 {
         return Err(Error::invalid_parameter("the name of a consumer must have 1 to 200 bytes").into());
     }
@@ -138,18 +142,18 @@ fn reset_consumer(
 /// What this does is undone by a rollback: then the batch comes again. Until the transaction ends other
 /// workers' polls wait, so with several workers let it be a transaction of its own.
 /// Errors: 42704 no such consumer; 55000 the consumer is lost or belongs to another cluster: call
-/// reset_consumer; 22023 invalid max or wait. Privilege: EXECUTE, as a member of the role the consumer
+/// reset_consumer; 22023 invalid max or wait; 22004 null for one of them. Privilege: EXECUTE, as a member of the role the consumer
 /// belongs to; else 42501.
 #[pg_extern(sql = false)]
 fn poll_changes(
-    consumer: &str,
-    max: i32,
-    wait: Interval,
+    consumer: Option<&str>,
+    max: Option<i32>,
+    wait: Option<Interval>,
     worker: Option<&str>,
     call: pg_sys::FunctionCallInfo,
 ) -> Result<(), ErrorReport> {
     let request = request(consumer, max, wait, worker)?;
-    permission::check(consumer)?;
+    permission::check(request.consumer)?;
     let mut rows = Rows::new(ResultSet::begin(call)?);
     security::as_extension_owner(|| super::poll::poll(&request, &mut rows))?;
     Ok(())
@@ -163,14 +167,14 @@ fn poll_changes(
 /// topic, key, payload and headers; attempt from the second on. What does not apply is left out.
 #[pg_extern(sql = false)]
 fn poll_changes_json(
-    consumer: &str,
-    max: i32,
-    wait: Interval,
+    consumer: Option<&str>,
+    max: Option<i32>,
+    wait: Option<Interval>,
     worker: Option<&str>,
     call: pg_sys::FunctionCallInfo,
 ) -> Result<(), ErrorReport> {
     let request = request(consumer, max, wait, worker)?;
-    permission::check(consumer)?;
+    permission::check(request.consumer)?;
     let mut documents = Documents::new(ResultSet::begin(call)?, Shape::Native);
     security::as_extension_owner(|| super::poll::poll(&request, &mut documents))?;
     Ok(())
@@ -184,14 +188,14 @@ fn poll_changes_json(
 /// transaction (id, total_order, data_collection_order: the latter two count within the batch).
 #[pg_extern(sql = false)]
 fn poll_changes_envelope(
-    consumer: &str,
-    max: i32,
-    wait: Interval,
+    consumer: Option<&str>,
+    max: Option<i32>,
+    wait: Option<Interval>,
     worker: Option<&str>,
     call: pg_sys::FunctionCallInfo,
 ) -> Result<(), ErrorReport> {
     let request = request(consumer, max, wait, worker)?;
-    permission::check(consumer)?;
+    permission::check(request.consumer)?;
     let mut documents = Documents::new(ResultSet::begin(call)?, Shape::Envelope(Envelope::new()));
     security::as_extension_owner(|| super::poll::poll(&request, &mut documents))?;
     Ok(())
@@ -234,16 +238,18 @@ fn dead_letters(
 }
 
 fn request<'a>(
-    consumer: &'a str,
-    max: i32,
-    wait: Interval,
+    consumer: Option<&'a str>,
+    max: Option<i32>,
+    wait: Option<Interval>,
     worker: Option<&'a str>,
 ) -> error::Result<Request<'a>> {
+    let consumer = Error::required("consumer", consumer)?;
+    let max = Error::required("max", max)?;
     if !(1..=100_000).contains(&max) {
         return Err(Error::invalid_parameter(format!("invalid value for argument \"max\": {max}"))
             .hint("Give a number from 1 to 100000."));
     }
-    let wait = microseconds("wait", Some(wait))?.unwrap_or_default();
+    let wait = microseconds("wait", Some(Error::required("wait", wait)?))?.unwrap_or_default();
     Ok(Request { consumer, worker, max: max as usize, wait })
 }
 
@@ -272,21 +278,24 @@ fn ack_changes(consumer: &str, position: i64) -> Result<i64, ErrorReport> {
 
 /// Gives one event of a batch back: it could not be processed.
 ///
-/// Arguments: consumer; position, of that event; reason, kept with it; delay, how long until it is handed
+/// Arguments: consumer; position, of that event; reason, of which the first 1,000 bytes are kept with it; delay, how long until it is handed
 /// out again. After the consumer's max_attempts it becomes a dead letter instead. Later events of its row
 /// key leave the batch with it, so that they stay behind it: poll again for what is left.
 /// Returns one row for each event that left the batch: position, outcome (retry, held, dead_letter); none
 /// where it is in no batch any more.
-/// Errors, privilege: as for ack_changes.
+/// Errors, privilege: as for ack_changes; 22004 a null argument other than reason.
 #[pg_extern]
 fn nack_changes(
-    consumer: &str,
-    position: i64,
+    consumer: Option<&str>,
+    position: Option<i64>,
     reason: default!(Option<&str>, "NULL"),
-    delay: default!(Interval, "'1 second'"),
+    delay: default!(Option<Interval>, "'1 second'"),
 ) -> Result<TableIterator<'static, (name!(position, i64), name!(outcome, String))>, ErrorReport> {
-    let delay = microseconds("delay", Some(delay))?.unwrap_or_default();
+    let consumer = Error::required("consumer", consumer)?;
+    let position = Error::required("position", position)?;
+    let delay = microseconds("delay", Some(Error::required("delay", delay)?))?.unwrap_or_default();
     permission::check(consumer)?;
+    let reason = reason.map(|reason| &reason[..reason.floor_char_boundary(LONGEST_REASON)]);
     let refused = security::as_extension_owner(|| ack::refuse(consumer, position, reason, delay))?;
     Ok(TableIterator::new(refused.into_iter().map(|event| (event.position, event.outcome.to_owned()))))
 }
@@ -297,7 +306,11 @@ fn nack_changes(
 /// Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE, as a member of the role the consumer
 /// belongs to; else 42501.
 #[pg_extern]
-fn retry_dead_letter(consumer: &str, position: default!(Option<i64>, "NULL")) -> Result<i64, ErrorReport> {
+fn retry_dead_letter(
+    consumer: Option<&str>,
+    position: default!(Option<i64>, "NULL"),
+) -> Result<i64, ErrorReport> {
+    let consumer = Error::required("consumer", consumer)?;
     permission::check(consumer)?;
     let work = || dead_letter::retry(&state::Consumer::find(consumer)?, position);
     Ok(security::as_extension_owner(work)?)
@@ -309,7 +322,11 @@ fn retry_dead_letter(consumer: &str, position: default!(Option<i64>, "NULL")) ->
 /// Returns how many. Errors: 42704 no such consumer. Privilege: EXECUTE, as a member of the role the consumer
 /// belongs to; else 42501.
 #[pg_extern]
-fn discard_dead_letter(consumer: &str, position: default!(Option<i64>, "NULL")) -> Result<i64, ErrorReport> {
+fn discard_dead_letter(
+    consumer: Option<&str>,
+    position: default!(Option<i64>, "NULL"),
+) -> Result<i64, ErrorReport> {
+    let consumer = Error::required("consumer", consumer)?;
     permission::check(consumer)?;
     let work = || dead_letter::discard(&state::Consumer::find(consumer)?, position);
     Ok(security::as_extension_owner(work)?)

@@ -1,10 +1,10 @@
 //! Events a consumer could not process: kept with all the feed had of them, to be looked at, retried or
 //! let go.
 
+use super::batch::each_event;
 use super::delivery::Delivery;
 use super::feed::{Entry, Feed, entry};
 use super::filter::operation_name;
-use super::poll::each_event;
 use super::relations;
 use super::state::{Aside, Consumer, Worker};
 use crate::error::Result;

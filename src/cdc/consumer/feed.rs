@@ -192,7 +192,8 @@ impl<'a> Entry<'a> {
     }
 
     pub fn recorded_at(&self) -> i64 {
-        self.number(entry::RECORDED_AT).unwrap_or_default()
+        let later = self.packed.map_or(0, |(event, _)| event.later);
+        self.number(entry::RECORDED_AT).unwrap_or_default() + later
     }
 
     pub fn context_id(&self) -> Option<i64> {

@@ -4,6 +4,7 @@
 //! writers' locks afterwards, misses no writer: one that took its lock later takes a later block. Locks are
 //! released once the transaction counts as ended, so a snapshot taken after they were read sees all it wrote.
 
+use crate::capture;
 use crate::capture::position::{CLASS, given_out};
 use crate::error::Result;
 use crate::pg::lock_table;
@@ -16,8 +17,9 @@ pub struct Horizon {
     pub held_by: Option<(i32, i64)>,
 }
 
-/// To be followed by a snapshot of what is at or below it.
+/// To be followed by a snapshot of what is at or below it. Of this transaction's own changes what can be written is.
 pub fn now() -> Result<Horizon> {
+    capture::write_pending();
     let last = given_out()?;
     let held = lock_table::held(CLASS);
     let lowest = held.iter().min_by_key(|lock| lock.number as i64);

@@ -1,8 +1,8 @@
 //! How far consumers are behind, what holds the feed back, and what keeps it from getting smaller.
 
+use super::batch::Remembered;
 use super::feed::Feed;
 use super::horizon::{self, Horizon};
-use super::poll::Remembered;
 use super::state::{Aside, Consumer, Worker};
 use super::{relations, retention};
 use crate::capture::position;
@@ -48,6 +48,7 @@ pub fn all() -> Result<Vec<Lag>> {
             let state = match (&consumer.lost, consumer.is_of_here()) {
                 (Some(_), _) => "lost",
                 (None, false) => "restored",
+                (None, true) if consumer.owner().is_none() => "ownerless",
                 (None, true) if consumer.snapshot.is_some() => "snapshot",
                 (None, true) => "active",
             };
@@ -134,6 +135,7 @@ pub fn holder(horizon: &Horizon) -> Result<Option<String>> {
 }
 
 /// Everything a monitoring system asks for, in one row.
+#[derive(Default)]
 pub struct Health {
     pub status: &'static str,
     pub detail: String,
@@ -163,13 +165,22 @@ pub fn health() -> Result<Health> {
     }
     let queue_usage =
         spi::read_one::<f64>("SELECT pg_catalog.pg_notification_queue_usage()", &[]).unwrap_or_default();
-    let lost: Vec<&str> =
-        lags.iter().filter(|l| matches!(l.state, "lost" | "restored")).map(|l| l.name.as_str()).collect();
-    let late: Vec<&str> = lags.iter().filter(|l| l.behind > LATE).map(|l| l.name.as_str()).collect();
+    let names = |which: &dyn Fn(&Lag) -> bool| -> Vec<&str> {
+        lags.iter().filter(|lag| which(lag)).map(|lag| lag.name.as_str()).collect()
+    };
+    let lost = names(&|lag| matches!(lag.state, "lost" | "restored"));
+    let ownerless = names(&|lag| lag.state == "ownerless");
+    let late = names(&|lag| lag.behind > LATE);
     let dead_letters = dead_letters(None);
     let mut findings = Vec::new();
     if !lost.is_empty() {
         findings.push(format!("lost: {}; call reset_consumer()", lost.join(", ")));
+    }
+    if !ownerless.is_empty() {
+        let names = ownerless.join(", ");
+        findings.push(format!(
+            "of a role that was dropped: {names}; call drop_consumer() as the extension's owner"
+        ));
     }
     if !late.is_empty() {
         findings.push(format!("more than five minutes behind: {}", late.join(", ")));

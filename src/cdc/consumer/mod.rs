@@ -5,7 +5,7 @@
 //! | `api.rs` | the SQL functions |
 //! | `permission.rs` | who may use a consumer |
 //! | `registry.rs` | making, changing, resetting and dropping consumers |
-//! | `poll.rs` | handing out batches |
+//! | `poll.rs`, `batch.rs` | handing out batches, and the events of one |
 //! | `compose.rs` | pure: what goes into a batch |
 //! | `keys.rs` | pure: which events must not overtake each other |
 //! | `ack.rs` | acknowledging and refusing |
@@ -24,6 +24,7 @@
 
 mod ack;
 mod api;
+mod batch;
 mod compose;
 mod dead_letter;
 mod delivery;

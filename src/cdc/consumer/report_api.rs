@@ -19,7 +19,7 @@ fn is_used() -> bool {
 /// How far each consumer is behind, and why.
 ///
 /// Returns one row for each consumer: consumer_name; state (active, snapshot: still reading the rows that
-/// were there at the start, lost, restored: its position is of another cluster); position, up to which it
+/// were there at the start, lost, restored: its position is of another cluster, ownerless: the role it belongs to was dropped); position, up to which it
 /// has acknowledged everything; horizon, up to which the feed is decided and can be read; events (those it
 /// wants and has not acknowledged, counted up to a million), bytes (of the feed after its position, about),
 /// behind (since the first of those events was recorded); batches and in_flight, batches and events that
@@ -74,7 +74,7 @@ fn consumer_lag() -> Result<
 /// Returns: status (ok, warning, critical); detail, what to look at; consumers, lost (of which lost or
 /// restored elsewhere); max_events and max_behind, of the consumer furthest behind; feed_bytes and
 /// feed_tables; held_back_by, as in consumer_lag(); retention_held_by, the consumer the feed is kept for;
-/// dead_letters; notification_queue_usage, from 0 to 1. No row where there are no consumers' tables yet.
+/// dead_letters; notification_queue_usage, from 0 to 1.
 /// Lock: none. Privilege: EXECUTE. Assigns no transaction id.
 #[pg_extern(volatile)]
 fn cdc_health() -> Result<
@@ -97,24 +97,23 @@ fn cdc_health() -> Result<
     >,
     ErrorReport,
 > {
-    let work = || if is_used() { lag::health().map(Some) } else { Ok(None) };
-    let health = security::as_extension_owner(work)?;
-    Ok(TableIterator::new(health.into_iter().map(|h| {
-        (
-            h.status.to_owned(),
-            h.detail,
-            h.consumers,
-            h.lost,
-            h.most_events,
-            interval(h.most_behind),
-            h.feed_bytes,
-            h.feed_tables,
-            h.held_back_by,
-            h.retention_held_by,
-            h.dead_letters,
-            h.queue_usage,
-        )
-    })))
+    let work =
+        || if is_used() { lag::health() } else { Ok(lag::Health { status: "ok", ..Default::default() }) };
+    let h = security::as_extension_owner(work)?;
+    Ok(TableIterator::once((
+        h.status.to_owned(),
+        h.detail,
+        h.consumers,
+        h.lost,
+        h.most_events,
+        interval(h.most_behind),
+        h.feed_bytes,
+        h.feed_tables,
+        h.held_back_by,
+        h.retention_held_by,
+        h.dead_letters,
+        h.queue_usage,
+    )))
 }
 
 /// Says when the feed's current table is changed for an empty one, and how long events are kept while

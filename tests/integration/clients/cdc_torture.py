@@ -49,6 +49,9 @@ def writer(number):
                     elif chance < 0.4:
                         cursor.execute("SAVEPOINT s")
                     cursor.execute("UPDATE counted SET n = n + 1 WHERE id = %s", (key,))
+                    if rng.random() < 0.15:
+                        # Has what waits written: from now on positions are taken and the transaction is open.
+                        cursor.execute("SELECT FROM architect.change_entry WHERE false")
                     if chance > 0.9:
                         time.sleep(rng.random() * 0.2)
                 end = rng.random()
@@ -159,7 +162,10 @@ def ask(query):
             with connect().cursor() as cursor:
                 cursor.execute(query)
                 return cursor.fetchall() if cursor.description else None
-        except psycopg2.OperationalError:
+        except psycopg2.ProgrammingError:
+            raise
+        except psycopg2.Error:
+            # Whatever the crash did to the connection.
             time.sleep(0.1)
 
 

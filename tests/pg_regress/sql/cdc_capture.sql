@@ -29,8 +29,8 @@ SELECT new_values -> 'email' AS email FROM feed WHERE operation = 'insert' AND r
 -- The clear text is nowhere.
 SELECT count(*) FROM entries WHERE image::text LIKE '%example.org%';
 -- A change of the key is filed under both.
-SELECT e.key_hash <> e.former_key_hash AS two_keys, e.former_key_hash = i.key_hash AS former_is_the_inserted_ones
-  FROM entries AS e JOIN entries AS i ON i.row_key = '1' AND i.operation = 'I' AND i.relation_id = e.relation_id
+SELECT e.key_hash <> e.former_key_hash AS two_keys, e.former_key_hash = i.key_hash AS former_is_the_earlier_ones
+  FROM entries AS e JOIN entries AS i ON i.row_key = '1' AND i.operation = 'F' AND i.relation_id = e.relation_id
  WHERE e.former_key_hash IS NOT NULL;
 
 -- Changed columns only, constants and nulls, columns picked.
