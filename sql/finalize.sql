@@ -213,7 +213,7 @@ COMMENT ON ROUTINE architect.cdc_health IS
 Returns: status (ok, warning, critical); detail, what to look at; consumers, lost (of which lost or
 restored elsewhere); max_events and max_behind, of the consumer furthest behind; feed_bytes and
 feed_tables; held_back_by, as in consumer_lag(); retention_held_by, the consumer the feed is kept for;
-dead_letters; notification_queue_usage, from 0 to 1. No row where there are no consumers'' tables yet.
+dead_letters; notification_queue_usage, from 0 to 1.
 Lock: none. Privilege: EXECUTE. Assigns no transaction id.';
 COMMENT ON ROUTINE architect.cdc_slots IS
 'The cluster''s replication slots, how far behind they are and what to do before the disk fills.
@@ -233,7 +233,7 @@ COMMENT ON ROUTINE architect.consumer_lag IS
 'How far each consumer is behind, and why.
 
 Returns one row for each consumer: consumer_name; state (active, snapshot: still reading the rows that
-were there at the start, lost, restored: its position is of another cluster); position, up to which it
+were there at the start, lost, restored: its position is of another cluster, ownerless: the role it belongs to was dropped); position, up to which it
 has acknowledged everything; horizon, up to which the feed is decided and can be read; events (those it
 wants and has not acknowledged, counted up to a million), bytes (of the feed after its position, about),
 behind (since the first of those events was recorded); batches and in_flight, batches and events that
@@ -540,7 +540,7 @@ with the newest position as the payload.
 Returns one row for each table: enabled, exists, changed, repaired or merged. A second call with other
 options changes the policy.
 Errors: 42809 not an ordinary or partitioned table, or temporary; 42501 not the owner, or a system
-catalog; 42703 no such column; 22023 invalid option; as CREATE TRIGGER for a condition that does not
+catalog; 42703 no such column; 22023 invalid option; 22004 null for one that has another default; as CREATE TRIGGER for a condition that does not
 fit, 42P17 where it mentions OLD for an insert or NEW for a delete.
 Lock: SHARE ROW EXCLUSIVE on the table and its partitions. Privilege: ownership of the table.';
 COMMENT ON ROUTINE architect.enable_cdc_schema IS
@@ -844,12 +844,12 @@ dry_run, deadline and lock_timeout as in split_partition(), and everything else 
 COMMENT ON ROUTINE architect.nack_changes IS
 'Gives one event of a batch back: it could not be processed.
 
-Arguments: consumer; position, of that event; reason, kept with it; delay, how long until it is handed
+Arguments: consumer; position, of that event; reason, of which the first 1,000 bytes are kept with it; delay, how long until it is handed
 out again. After the consumer''s max_attempts it becomes a dead letter instead. Later events of its row
 key leave the batch with it, so that they stay behind it: poll again for what is left.
 Returns one row for each event that left the batch: position, outcome (retry, held, dead_letter); none
 where it is in no batch any more.
-Errors, privilege: as for ack_changes.';
+Errors, privilege: as for ack_changes; 22004 a null argument other than reason.';
 COMMENT ON ROUTINE architect.note_ddl IS
 'Event trigger function behind architect_ddl: records new tables of audited and captured schemas,
 completes new partitions, follows renames. What fails is a warning, never an error of the command.';
@@ -944,7 +944,7 @@ context, recorded_at, topic and headers (of emit_event(), whose payload is new_v
 What this does is undone by a rollback: then the batch comes again. Until the transaction ends other
 workers'' polls wait, so with several workers let it be a transaction of its own.
 Errors: 42704 no such consumer; 55000 the consumer is lost or belongs to another cluster: call
-reset_consumer; 22023 invalid max or wait. Privilege: EXECUTE, as a member of the role the consumer
+reset_consumer; 22023 invalid max or wait; 22004 null for one of them. Privilege: EXECUTE, as a member of the role the consumer
 belongs to; else 42501.';
 COMMENT ON ROUTINE architect.poll_changes_envelope IS
 'The same as poll_changes, each event in the envelope Debezium uses, for sinks that know it.
