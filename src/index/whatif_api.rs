@@ -14,9 +14,9 @@ use pgrx::prelude::*;
 /// dropped.
 ///
 /// Arguments: query, one SELECT, INSERT, UPDATE, DELETE or MERGE statement, parameters ($1) allowed;
-/// create_indexes, CREATE INDEX statements of any access method, also partial, on expressions, or on
-/// partitioned tables; drop_indexes, existing indexes to plan without; format, 'text', 'json', 'yaml' or
-/// 'xml'.
+/// create (a reserved word: "create" => where it is named), CREATE INDEX statements of any access method, also
+/// partial, on expressions, or on partitioned tables; drop, existing indexes to plan without; format, 'text',
+/// 'json', 'yaml' or 'xml'.
 /// Returns two rows, before and after: version, startup_cost and total_cost in the planner's units, plan.
 /// A hypothetical index has the name its statement gives, or one that starts with hypothetical_.
 /// Errors: 22023 not a statement that is planned, not a CREATE INDEX statement, invalid format; 42809 not
@@ -25,8 +25,8 @@ use pgrx::prelude::*;
 /// would change) until the transaction ends. Nothing is executed or written, no transaction id assigned;
 /// works on a standby. Privilege: what the query needs.
 #[pg_extern(sql = "
-CREATE FUNCTION architect.explain_with_indexes(query text, create_indexes text[] DEFAULT '{}',
-        drop_indexes regclass[] DEFAULT '{}', format text DEFAULT 'text')
+CREATE FUNCTION architect.explain_with_indexes(query text, \"create\" text[] DEFAULT '{}',
+        drop regclass[] DEFAULT '{}', format text DEFAULT 'text')
     RETURNS TABLE (version text, startup_cost double precision, total_cost double precision, plan text)
     STRICT VOLATILE LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
@@ -69,13 +69,13 @@ fn explain_with_indexes(
 
 /// What a query would cost with other indexes, in numbers: explain_with_indexes without the plans.
 ///
-/// Arguments: query, create_indexes and drop_indexes as in explain_with_indexes.
+/// Arguments: query, create and drop as in explain_with_indexes.
 /// Returns one row: cost_before and cost_after, total costs in the planner's units; rows_before and
 /// rows_after, estimated; indexes_before and indexes_after, names of the indexes in the plans;
 /// created_bytes, estimated size of the indexes to create; dropped_bytes, of those to drop, measured.
 /// Errors, lock and privilege as explain_with_indexes.
 #[pg_extern(sql = "
-CREATE FUNCTION architect.index_cost(query text, create_indexes text[] DEFAULT '{}', drop_indexes regclass[] DEFAULT '{}')
+CREATE FUNCTION architect.index_cost(query text, \"create\" text[] DEFAULT '{}', drop regclass[] DEFAULT '{}')
     RETURNS TABLE (cost_before double precision, cost_after double precision, rows_before double precision,
         rows_after double precision, indexes_before text[], indexes_after text[], created_bytes bigint, dropped_bytes bigint)
     STRICT VOLATILE LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';

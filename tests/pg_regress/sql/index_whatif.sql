@@ -74,7 +74,7 @@ SELECT compare(k, c, q) FROM (VALUES
 
 -- Hidden indexes.
 SELECT cost_before < cost_after AS dearer, indexes_before, indexes_after, dropped_bytes > 0 AS sized
-  FROM index_cost('SELECT * FROM t WHERE id = 5', drop_indexes => ARRAY['t_pkey'::regclass]);
+  FROM index_cost('SELECT * FROM t WHERE id = 5', drop => ARRAY['t_pkey'::regclass]);
 
 -- Partitions with columns in another order.
 CREATE TABLE p (id int, at date, v int) PARTITION BY RANGE (at);
@@ -113,7 +113,7 @@ SELECT index_cost('SELECT * FROM t', ARRAY['DROP INDEX t_pkey']);
 SELECT index_cost('SELECT * FROM t', ARRAY['CREATE INDEX ON t (nothing)']);
 SELECT index_cost('SELECT * FROM t', ARRAY['CREATE INDEX ON t USING gin (tags) INCLUDE (a)']);
 SELECT index_cost('SELECT * FROM t', ARRAY['CREATE INDEX ON t ((now()))']);
-SELECT index_cost('SELECT * FROM t', drop_indexes => ARRAY['t'::regclass]);
+SELECT index_cost('SELECT * FROM t', drop => ARRAY['t'::regclass]);
 SELECT explain_with_indexes('SELECT 1', format => 'csv');
 
 -- The caller's privileges hold.
