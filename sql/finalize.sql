@@ -618,9 +618,9 @@ COMMENT ON ROUTINE architect.explain_with_indexes IS
 dropped.
 
 Arguments: query, one SELECT, INSERT, UPDATE, DELETE or MERGE statement, parameters ($1) allowed;
-create_indexes, CREATE INDEX statements of any access method, also partial, on expressions, or on
-partitioned tables; drop_indexes, existing indexes to plan without; format, ''text'', ''json'', ''yaml'' or
-''xml''.
+create (a reserved word: "create" => where it is named), CREATE INDEX statements of any access method, also
+partial, on expressions, or on partitioned tables; drop, existing indexes to plan without; format, ''text'',
+''json'', ''yaml'' or ''xml''.
 Returns two rows, before and after: version, startup_cost and total_cost in the planner''s units, plan.
 A hypothetical index has the name its statement gives, or one that starts with hypothetical_.
 Errors: 22023 not a statement that is planned, not a CREATE INDEX statement, invalid format; 42809 not
@@ -703,7 +703,7 @@ Privilege: EXECUTE, and SELECT on the tables and their owners'' rights, with whi
 COMMENT ON ROUTINE architect.index_cost IS
 'What a query would cost with other indexes, in numbers: explain_with_indexes without the plans.
 
-Arguments: query, create_indexes and drop_indexes as in explain_with_indexes.
+Arguments: query, create and drop as in explain_with_indexes.
 Returns one row: cost_before and cost_after, total costs in the planner''s units; rows_before and
 rows_after, estimated; indexes_before and indexes_after, names of the indexes in the plans;
 created_bytes, estimated size of the indexes to create; dropped_bytes, of those to drop, measured.
