@@ -139,7 +139,7 @@ fn settings_for<R>(settings: &[(&CStr, &CStr)], keep: bool, work: impl FnOnce() 
 /// To be called within `subtransaction::attempt`, which undoes everything when `work` fails.
 pub fn as_table_owner<R>(role: pg_sys::Oid, work: impl FnOnce() -> Result<R>) -> Result<R> {
     // What the caller itself has deferred runs now, as the caller, not within the owner's rights.
-    super::spi::run("SET CONSTRAINTS ALL IMMEDIATE", &[])?;
+    super::spi::run_plain(c"SET CONSTRAINTS ALL IMMEDIATE")?;
     switched(role, pg_sys::SECURITY_RESTRICTED_OPERATION as i32, || {
         settings_for(&[SAFE_SEARCH_PATH[0], (c"row_security", c"off")], false, work)
     })

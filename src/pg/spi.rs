@@ -81,6 +81,18 @@ pub fn run(statement: &str, arguments: &[DatumWithOid]) -> Result<usize> {
     Spi::connect_mut(|client| Ok(client.update(statement, None, arguments)?.len()))
 }
 
+/// Runs a statement without arguments or result; no transaction id is assigned unless the statement does so itself.
+pub fn run_plain(statement: &std::ffi::CStr) -> Result<()> {
+    Spi::connect(|_| {
+        // SAFETY: connected to SPI; an error unwinds.
+        let code = unsafe { pg_sys::SPI_execute(statement.as_ptr(), false, 0) };
+        if code < 0 {
+            return Err(crate::error::Error::internal(format!("SPI_execute returned {code}")));
+        }
+        Ok(())
+    })
+}
+
 /// Runs a statement that changes something and returns the first column of its first row.
 pub fn run_one<T: FromDatum + IntoDatum>(statement: &str, arguments: &[DatumWithOid]) -> Result<Option<T>> {
     Spi::connect_mut(|client| {

@@ -141,6 +141,7 @@ fn rows(outcome: &Outcome) -> Vec<Row> {
 /// why rows stay and until when; and plan_hash, the same in each row, to be given to erase_subject.
 /// Errors: 42704 no such subject type; 22023 not a key; 55000 what was declared is not there any more.
 /// Lock: ACCESS SHARE on the tables. Privilege: the rights of the tables' owners, as whom they are read.
+/// Assigns no transaction id.
 #[pg_extern]
 fn plan_erasure(
     subject_type: &str,

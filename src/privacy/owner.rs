@@ -59,20 +59,14 @@ pub fn silent(error: &Error, table: &str) -> Error {
         .hint("Look at the constraints and triggers of the table; nothing was changed.")
 }
 
-/// Rows of a query, as texts.
+/// Rows of a query, as texts. Assigns no transaction id unless the query locks rows.
 pub fn texts(query: &str, values: &Values, width: usize) -> Result<Vec<Vec<Option<String>>>> {
-    use pgrx::prelude::*;
-    Spi::connect_mut(|client| {
-        let mut rows = Vec::new();
-        for row in client.update(query, None, &values.arguments())? {
-            let mut texts = Vec::with_capacity(width);
-            for i in 1..=width {
-                texts.push(row.get::<String>(i)?);
-            }
-            rows.push(texts);
-        }
-        Ok(rows)
-    })
+    let mut rows = Vec::new();
+    crate::pg::rows::each_now(query, &values.arguments(), |row| {
+        rows.push((0..width).map(|i| row.get::<String>(i)).collect());
+        Ok(())
+    })?;
+    Ok(rows)
 }
 
 pub fn run(statement: &str, values: &Values) -> Result<u64> {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 /// Returns one document: tables with their rows in the order of their keys. Nothing in it depends on when it is made.
 /// Errors: as plan_erasure; 22023 invalid scope; 55000 something cannot be read.
 /// Lock: ACCESS SHARE on the tables. Privilege: the rights of the tables' owners, as whom they are read.
+/// Assigns no transaction id.
 #[pg_extern]
 fn export_subject(
     subject_type: &str,

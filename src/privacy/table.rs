@@ -179,8 +179,7 @@ fn facts(relids: &[pg_sys::Oid]) -> Result<Vec<Table>> {
                                             ELSE (pg_catalog.pg_relation_size(l.oid) OPERATOR(pg_catalog./) 100)::pg_catalog.float8 END)::pg_catalog.int8
                    FROM pg_catalog.pg_class AS l
                   WHERE l.oid OPERATOR(pg_catalog.=) c.oid AND c.relkind OPERATOR(pg_catalog.<>) 'p'
-                     OR l.oid OPERATOR(pg_catalog.=) ANY (SELECT p.relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree(c.oid) AS p WHERE p.isleaf)),
-                r.rolname::pg_catalog.text
+                     OR l.oid OPERATOR(pg_catalog.=) ANY (SELECT p.relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree(c.oid) AS p WHERE p.isleaf))
            FROM pg_catalog.pg_class AS c
            JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
            JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) c.relowner
@@ -189,13 +188,15 @@ fn facts(relids: &[pg_sys::Oid]) -> Result<Vec<Table>> {
         |row| {
             let schema: String = row.get(2)?.unwrap_or_default();
             let name: String = row.get(3)?.unwrap_or_default();
+            let owner = row.get(4)?.unwrap_or(pg_sys::InvalidOid);
             Ok(Table {
                 relid: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
                 qualified: lookup::qualify(&schema, &name),
                 schema,
                 name,
-                owner: row.get(4)?.unwrap_or(pg_sys::InvalidOid),
-                owner_name: row.get(8)?.unwrap_or_default(),
+                owner,
+                // Not from the query: a role's name may be in another encoding than the database.
+                owner_name: security::role_name(owner),
                 columns: Vec::new(),
                 indexes: Vec::new(),
                 key: Vec::new(),

@@ -45,6 +45,13 @@ CREATE TEMP TABLE before AS SELECT i, architect.export_subject('user', to_jsonb(
 SELECT e, p FROM (SELECT t ->> 'table' AS e, (t ->> 'count')::int AS n FROM jsonb_array_elements(architect.export_subject('user', '3') -> 'tables') AS t) AS e
   FULL JOIN (SELECT object_name AS p, sum(rows) AS n FROM architect.plan_erasure('user', '3') GROUP BY 1) AS p ON e = p WHERE e.n IS DISTINCT FROM p.n;
 SELECT plan_hash FROM architect.plan_erasure('user', '3') LIMIT 1 \gset
+-- Planning and exporting read, on a standby too.
+BEGIN READ ONLY;
+SELECT count(*) > 0 AS planned FROM architect.plan_erasure('user', '3');
+SELECT count(*) FROM architect.export_subject('user', '3');
+SELECT count(*) > 0 AS classes FROM architect.k_anonymity('users', '{state}', 9);
+SELECT pg_current_xact_id_if_assigned() IS NULL AS none_assigned;
+COMMIT;
 SELECT object_name, action, columns, rows_affected, reason FROM architect.erase_subject('user', '3', expected_plan => :'plan_hash', dry_run => false);
 SELECT query_to_xml(format('SELECT t FROM %s AS t WHERE t::text ~* ''sent3x''', c), true, true, '') AS left_over FROM unnest('{users,namespaces,projects,issues,notes,reports,hooks}'::regclass[]) AS c
  WHERE query_to_xml(format('SELECT t FROM %s AS t WHERE t::text ~* ''sent3x''', c), true, true, '')::text ~ '<row';
@@ -106,5 +113,6 @@ SELECT i, doc = architect.export_subject('patient', jsonb_build_object('clinic',
 SELECT sum(rows_affected) FROM architect.erase_subject('patient', '{"mrn": "MRN00002", "clinic": "AAA"}', dry_run => false);
 SELECT action FROM architect.undeclare_subject('patient');
 SELECT count(*) FROM architect.undeclare_column('invoice', 'printed') AS one, architect.undeclare_column('patient', 'mrn') AS other;
+DELETE FROM architect.privacy_tombstone WHERE subject_type IN ('user', 'patient');
 DROP SCHEMA ward CASCADE;
 DROP ROLE ward_owner;

@@ -151,4 +151,5 @@ SELECT action FROM architect.undeclare_subject('hostile');
 SELECT count(*) FROM architect.privacy_columns() AS c, architect.undeclare_column(format('%I.%I', c.schema_name, c.table_name)::regclass, c.column_name) WHERE c.schema_name IN ('clear', 'hostile');
 DROP SCHEMA hostile, analyst, clear CASCADE;
 DELETE FROM architect.privacy_mask_run;
+DELETE FROM architect.privacy_tombstone WHERE subject_type IN ('hostile', 'patient');
 DROP ROLE regress_hostile, regress_analyst, regress_second;
