@@ -636,7 +636,8 @@ the person provided by consent or for a contract, Art. 20: columns declared with
 person''s own rows); redact_third_parties, whether what rows say of other persons is left out; allow_scans.
 Returns one document: tables with their rows in the order of their keys. Nothing in it depends on when it is made.
 Errors: as plan_erasure; 22023 invalid scope; 55000 something cannot be read.
-Lock: ACCESS SHARE on the tables. Privilege: the rights of the tables'' owners, as whom they are read.';
+Lock: ACCESS SHARE on the tables. Privilege: the rights of the tables'' owners, as whom they are read.
+Assigns no transaction id.';
 COMMENT ON ROUTINE architect.export_tombstones IS
 'Tombstones with the secret they were made with, to be kept outside the database and its backups: restoring a backup
 loses those made since.
@@ -929,7 +930,8 @@ Returns one row for each step, in the order they are done: the table; the action
 go), detach (the reference goes), keep, or blocked with the reason in blocker; columns that change; rows, counted;
 why rows stay and until when; and plan_hash, the same in each row, to be given to erase_subject.
 Errors: 42704 no such subject type; 22023 not a key; 55000 what was declared is not there any more.
-Lock: ACCESS SHARE on the tables. Privilege: the rights of the tables'' owners, as whom they are read.';
+Lock: ACCESS SHARE on the tables. Privilege: the rights of the tables'' owners, as whom they are read.
+Assigns no transaction id.';
 COMMENT ON ROUTINE architect.poll_changes IS
 'Hands out a batch of events in the order of the feed.
 
