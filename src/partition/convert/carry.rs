@@ -98,10 +98,10 @@ SELECT owner, format('ALTER SEQUENCE %s OWNED BY %s.%I', c.oid::regclass, name, 
 /// Foreign keys to other tables; those to the table itself: `uses.rs`.
 pub const OUTGOING: &str = "
 SELECT owner, format('ALTER TABLE %s ADD CONSTRAINT %I %s', name, c.conname, pg_get_constraintdef(c.oid))
-  FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.confrelid <> tbl AND c.contype = 'f'
+  FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.confrelid <> tbl AND c.contype = 'f' AND c.conparentid = 0
 UNION ALL
 SELECT owner, format('COMMENT ON CONSTRAINT %I ON %s IS %L', c.conname, name, obj_description(c.oid, 'pg_constraint'))
-  FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.confrelid <> tbl AND c.contype = 'f'
+  FROM given JOIN pg_constraint AS c ON c.conrelid = tbl AND c.confrelid <> tbl AND c.contype = 'f' AND c.conparentid = 0
  WHERE obj_description(c.oid, 'pg_constraint') IS NOT NULL";
 
 /// In the order they were made; they fire in that of their names. Those of our own functions, which the owner

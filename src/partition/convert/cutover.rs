@@ -152,7 +152,7 @@ impl Cutover<'_> {
             script.extend(names.statements(uses::ADD_INCOMING)?);
             script.extend(names.statements(uses::ADD_SELF)?);
             later = later::of(names.table)?;
-            later.extend(later::of_itself(names.table)?);
+            later.extend(later::of_itself(names.table, true)?);
         }
         Ok(Script {
             statements: script,

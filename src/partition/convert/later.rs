@@ -18,15 +18,15 @@ pub struct Unchecked {
 
 /// Foreign keys of other tables to a table that have been checked once, and so will be again.
 pub fn of(table: pg_sys::Oid) -> Result<Vec<Unchecked>> {
-    foreign_keys(table, false)
+    foreign_keys(table, false, false)
 }
 
-/// Foreign keys of a table to itself.
-pub fn of_itself(table: pg_sys::Oid) -> Result<Vec<Unchecked>> {
-    foreign_keys(table, true)
+/// Foreign keys of a table to itself, which are to become those of what it is a partition of by then, or not.
+pub fn of_itself(table: pg_sys::Oid, rises: bool) -> Result<Vec<Unchecked>> {
+    foreign_keys(table, true, rises)
 }
 
-fn foreign_keys(table: pg_sys::Oid, own: bool) -> Result<Vec<Unchecked>> {
+fn foreign_keys(table: pg_sys::Oid, own: bool, rises: bool) -> Result<Vec<Unchecked>> {
     spi::read_now(
         "SELECT c.conrelid, c.conname::text FROM pg_constraint AS c
           WHERE c.confrelid = $1 AND (c.conrelid = $1) = $2 AND c.contype = 'f' AND c.conparentid = 0 AND c.convalidated
@@ -36,7 +36,7 @@ fn foreign_keys(table: pg_sys::Oid, own: bool) -> Result<Vec<Unchecked>> {
             Ok(Unchecked {
                 relation: row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid).to_u32(),
                 constraint: row.get::<String>(2)?.unwrap_or_default(),
-                rises: own,
+                rises,
             })
         },
     )

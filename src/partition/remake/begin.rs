@@ -174,7 +174,7 @@ fn may_change_referring(parent: &Parent) -> Result<()> {
     let other = spi::read_one_now::<String>(
         "SELECT r.oid::regclass::text FROM pg_constraint AS c JOIN pg_class AS r ON r.oid = c.conrelid
           WHERE c.confrelid = $1 AND c.contype = 'f' AND c.conparentid = 0
-            AND (c.conrelid = $1 OR NOT pg_has_role(r.relowner, 'USAGE')
+            AND (NOT pg_has_role(r.relowner, 'USAGE')
                  OR r.relkind = 'p' AND current_setting('server_version_num')::int < 180000) LIMIT 1",
         &[parent.oid.into()],
     );
@@ -185,7 +185,7 @@ fn may_change_referring(parent: &Parent) -> Result<()> {
             parent.qualified_name()
         ))
         .detail(format!(
-            "A foreign key of {table} refers to it, which would have to be made anew: it is another role's, partitioned, or the table itself."
+            "A foreign key of {table} refers to it, which would have to be made anew: it is another role's, or, before PostgreSQL 18, partitioned (as the table itself is)."
         ))
         .hint("Drop the foreign key, and add it again afterwards.")),
     }

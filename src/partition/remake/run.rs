@@ -205,9 +205,9 @@ impl Remake<'_> {
 
     /// The short transaction. Others who wait are let through first if there is still much to do.
     fn exchange(&self, operation: &mut Operation<Settings>, turns: &mut Turns) -> Result<()> {
-        let (parent, schema) = (self.parent.qualified_name(), self.parent.schema.clone());
+        let parent = self.parent.qualified_name();
         let names =
-            Names { table: self.parent.oid, owner: self.attempts.owner, name: &parent, history: &schema };
+            Names { table: self.parent.oid, owner: self.attempts.owner, name: &parent, history: &parent };
         let sources = operation.settings.sources.iter();
         let own: Vec<String> = std::iter::once(parent.clone())
             .chain(sources.filter_map(|source| lookup::qualified_name(pg_sys::Oid::from(*source))))
@@ -227,9 +227,12 @@ impl Remake<'_> {
         if left.unwrap_or_default() > 0 {
             copy::last(&operation.settings)?;
         }
-        let drop: Vec<Statement> = names.statements(uses::DROP_INCOMING)?;
-        let add: Vec<Statement> = names.statements(uses::ADD_INCOMING)?;
-        let later = later::of(self.parent.oid)?;
+        let mut drop = names.statements(uses::DROP_INCOMING)?;
+        drop.extend(names.statements(uses::DROP_SELF)?);
+        let mut add = names.statements(uses::ADD_INCOMING)?;
+        add.extend(names.statements(uses::ADD_SELF)?);
+        let mut later = later::of(self.parent.oid)?;
+        later.extend(later::of_itself(self.parent.oid, false)?);
         let template = Template::of(&self.parent, Some(&self.like), None, false)?;
         let run = |statements: &[Statement]| {
             statements

@@ -90,11 +90,14 @@ pub fn other_indexes(settings: &Settings) -> Result<Vec<pg_sys::Oid>> {
     .map(|rows| rows.into_iter().flatten().collect())
 }
 
-/// The partitioned table's foreign keys: name and definition.
+/// The partitioned table's foreign keys to other tables: name and definition. One to itself would have copies
+/// of rows refer to it; one to a partitioned table has a part for each of its partitions.
 pub fn foreign_keys(settings: &Settings) -> Result<Vec<(String, String)>> {
     spi::read_now(
         "SELECT c.conname::text, pg_get_constraintdef(c.oid) FROM pg_constraint AS c
-          WHERE c.conrelid = $1 AND c.contype = 'f' ORDER BY c.oid",
+          WHERE c.conrelid = $1 AND c.confrelid <> $1 AND c.contype = 'f'
+            AND NOT EXISTS (SELECT FROM pg_constraint AS whole WHERE whole.oid = c.conparentid AND whole.conrelid = c.conrelid)
+          ORDER BY c.oid",
         &[pg_sys::Oid::from(settings.parent).into()],
         |row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<String>(2)?.unwrap_or_default())),
     )

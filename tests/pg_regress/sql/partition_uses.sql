@@ -81,6 +81,17 @@ SELECT action FROM architect.create_monthly_partitions('"no""de"', since => (dat
 SELECT count(DISTINCT conrelid) = (SELECT count(*) FROM pg_inherits WHERE inhparent = '"no""de"'::regclass) AS all_have FROM pg_constraint WHERE conname = 'Par ent' AND conparentid <> 0 AND confrelid = '"no""de"'::regclass;
 SET SESSION AUTHORIZATION regress_uses_owner;
 
+-- Foreign keys to a partitioned table are one, not one for each of its partitions.
+CREATE TABLE line (day date NOT NULL, node int, node_day date, v int, PRIMARY KEY (day, v), CONSTRAINT of_node FOREIGN KEY (node, node_day) REFERENCES "no""de");
+INSERT INTO line SELECT '2026-01-05'::date + 10 * i, n.id, n.day, n.id * 10 + i FROM "no""de" AS n, generate_series(0, 3) AS i;
+CALL architect.convert_to_partitioned('line', 'day', dry_run => false);
+SELECT conname, confrelid::regclass, convalidated FROM pg_constraint WHERE conrelid = 'line'::regclass AND contype = 'f' AND conparentid = 0;
+RESET SESSION AUTHORIZATION;
+CALL architect.split_partition('line_p_history', every => '1 month', batch => 100, pause => '0');
+SELECT conname, confrelid::regclass, convalidated FROM pg_constraint WHERE conrelid = 'line_p2026_01'::regclass AND contype = 'f' AND confrelid = '"no""de"'::regclass;
+SELECT tableoid::regclass, count(*) FROM line GROUP BY 1 ORDER BY 1::text;
+SET SESSION AUTHORIZATION regress_uses_owner;
+
 -- Where the key has to be widened it goes the way of other tables' foreign keys.
 CREATE TABLE tree (id int PRIMARY KEY, day date NOT NULL, parent int REFERENCES tree);
 INSERT INTO tree VALUES (1, '2026-01-01', NULL), (2, '2026-01-02', 1);
