@@ -5,7 +5,7 @@ use crate::catalog::index::Index;
 use crate::error::Result;
 use crate::index::advisor::Outcome;
 use crate::index::judged::{Inventory, Judged, Read};
-use crate::index::lint::redundant::{is_kept_before, makes_redundant};
+use crate::index::lint::redundant::gives_way;
 use crate::index::price::Upkeep;
 use crate::index::statement;
 use crate::index::workload::Workload;
@@ -124,9 +124,7 @@ fn successor(judged: &Judged, existing: &Inventory, outcome: &Outcome) -> Option
     }
     let stays = |other: &&Index| {
         // Of two that do each other's work one stays.
-        makes_redundant(top, other).is_some()
-            && !outcome.configuration.hidden.contains(&other.oid)
-            && (makes_redundant(other, top).is_none() || is_kept_before(other, top))
+        gives_way(top, other).is_some() && !outcome.configuration.hidden.contains(&other.oid)
     };
     // The parts of a tree are hidden, its top is not.
     let other = existing.indexes.iter().filter(|other| !other.partitioned).find(stays)?;

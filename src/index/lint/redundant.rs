@@ -43,6 +43,12 @@ pub fn makes_redundant(index: &Index, other: &Index) -> Option<Kind> {
     (!index.unique || enforces_as_much(index, other)).then_some(kind)
 }
 
+/// Whether `other` does all that `index` does and is the one of the two to keep.
+pub fn gives_way(index: &Index, other: &Index) -> Option<Kind> {
+    let kind = makes_redundant(index, other)?;
+    (makes_redundant(other, index).is_none() || is_kept_before(other, index)).then_some(kind)
+}
+
 /// Predicates are lists of conditions, in any order.
 fn same_conditions(index: &Index, other: &Index) -> bool {
     index.predicate_tree.is_some() == other.predicate_tree.is_some()
@@ -123,7 +129,7 @@ pub fn is_kept_before(index: &Index, other: &Index) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, is_kept_before, makes_redundant};
+    use super::{Kind, gives_way, is_kept_before, makes_redundant};
     use crate::catalog::index::Index;
     use crate::index::lint::sample::{index, with_method};
     use pgrx::pg_sys::Oid;
@@ -211,6 +217,13 @@ mod tests {
         );
         let wide = Index { oid: Oid::from(200), ..with_method(&[1, 2], "gist") };
         assert_eq!(makes_redundant(&with_method(&[1], "gist"), &wide), None);
+    }
+
+    #[test]
+    fn of_two_alike_one_gives_way() {
+        let (one, two) = (index(&[1]), other(&[1]));
+        assert_eq!((gives_way(&one, &two), gives_way(&two, &one)), (None, Some(Kind::Duplicate)));
+        assert_eq!(gives_way(&one, &other(&[1, 2])), Some(Kind::Prefix));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::catalog::index::{self, Index};
 use crate::error::Result;
 use crate::index::lint::protect;
-use crate::index::lint::redundant::{Kind, is_kept_before, makes_redundant};
+use crate::index::lint::redundant::{Kind, gives_way};
 use crate::index::statement;
 use pgrx::pg_sys;
 use std::collections::{HashMap, HashSet};
@@ -37,14 +37,7 @@ pub fn findings(include_kept: bool) -> Result<Vec<Finding>> {
         trees.iter().flat_map(|tree| tree.members.iter().map(|member| (member.oid, tree.top.oid))).collect();
     let top = |index: &Index| top.get(&index.oid).copied().unwrap_or(index.oid);
     let successors = |index: &Index| -> Vec<(Kind, &Index)> {
-        by_table[&index.table]
-            .iter()
-            .filter_map(|&other| {
-                let kind = makes_redundant(index, other)?;
-                let mutual = makes_redundant(other, index).is_some();
-                (!mutual || is_kept_before(other, index)).then_some((kind, other))
-            })
-            .collect()
+        by_table[&index.table].iter().filter_map(|&other| Some((gives_way(index, other)?, other))).collect()
     };
     // What is to go, so that nothing is said to be replaced by what goes too.
     let going: HashSet<pg_sys::Oid> = trees

@@ -1,14 +1,17 @@
 //! Indexes that nothing has used for a stated time.
 
-use crate::catalog::index;
+use crate::catalog::index::{self, Index};
 use crate::error::Result;
 use crate::index::lint::protect;
+use crate::index::lint::redundant::gives_way;
 use crate::index::report::foreign_keys;
 use crate::index::report::usage::{Usage, in_days};
 use crate::index::snapshot::evidence;
 use crate::index::statement;
 use crate::pg::spi;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
+use pgrx::pg_sys;
+use std::collections::HashMap;
 
 pub struct Finding {
     pub table: String,
@@ -37,8 +40,17 @@ pub fn findings(request: &Request) -> Result<Vec<Finding>> {
     let mut served = foreign_keys::Served::by(&indexes)?;
     let wanted = days_of(&request.unused_for);
     let standbys = if request.ignore_standbys { 0 } else { evidence::standbys()? };
+    let mut by_table: HashMap<pg_sys::Oid, Vec<&Index>> = HashMap::new();
+    for index in &indexes {
+        by_table.entry(index.table).or_default().push(index);
+    }
+    // Of two that serve a foreign key the one that redundant_indexes() keeps is kept here too.
+    let mut trees = index::trees(&indexes);
+    trees.sort_by_cached_key(|tree| {
+        !by_table[&tree.top.table].iter().any(|other| gives_way(tree.top, other).is_some())
+    });
     let mut found = Vec::new();
-    for tree in index::trees(&indexes) {
+    for tree in trees {
         let index = tree.top;
         let Some(usage) = Usage::of(&tree, &evidence) else { continue };
         if usage.everywhere() > 0 || !index.usable() {

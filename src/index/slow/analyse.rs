@@ -4,6 +4,7 @@ use crate::catalog::index;
 use crate::error::{Error, Result};
 use crate::index::advice;
 use crate::index::advisor::{self, Request};
+use crate::index::replace::LEAST_OF_A_CALL;
 use crate::index::slow::figures::{self, Caller, Figures};
 use crate::index::slow::rules::{self, Facts, Finding, Table, Tables};
 use crate::index::values::{self, Distributions};
@@ -149,7 +150,7 @@ impl Work {
         for creation in &outcome.creations {
             let saved =
                 100.0 * (creation.before - creation.after) / outcome.total_before.max(f64::MIN_POSITIVE);
-            if saved < WORTH {
+            if saved < WORTH || figures.mean_ms() * saved < 100.0 * LEAST_OF_A_CALL {
                 continue;
             }
             let (_, statement, _) = advice::statements(&creation.spec, &mut taken);

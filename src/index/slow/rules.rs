@@ -251,7 +251,8 @@ fn estimates(figures: &Figures, facts: &Facts, found: &mut Vec<Finding>) {
             push(found, "stale_statistics", "HIGH", detail, &format!("ANALYZE {};", table.name));
         }
     }
-    if !shape.is_select || shape.limited {
+    // What a function returns is not estimated from anything.
+    if !shape.is_select || shape.limited || scanned(shape, tables).is_empty() {
         return;
     }
     let real = figures.rows_per_call().max(1.0);
@@ -403,6 +404,10 @@ mod tests {
         }
     }
 
+    fn by_index() -> Node {
+        Node { kind: Kind::IndexScan { relation: Oid::from(7) }, rows: 10.0, width: 8.0 }
+    }
+
     fn figures() -> Figures {
         Figures {
             calls: 10.0,
@@ -442,11 +447,13 @@ mod tests {
     #[test]
     fn what_the_figures_say() {
         let large = Figures { rows: 1e6, ..figures() };
-        let plan = Shape { is_select: true, rows: 1e5, ..Shape::default() };
+        let plan = Shape { nodes: vec![by_index()], is_select: true, rows: 1e5, ..Shape::default() };
         assert_eq!(kinds(&large, &plan), ["large_result"]);
         assert!(kinds(&large, &Shape { limited: true, ..plan.clone() }).is_empty());
         assert_eq!(kinds(&large, &Shape { rows: 10.0, ..plan.clone() }), ["large_result", "row_estimate"]);
         assert_eq!(kinds_of(&large, &plan, (10.0, 2e5)), ["large_result"], "right for some values");
+        let function = Shape { rows: 10.0, nodes: Vec::new(), ..plan.clone() };
+        assert_eq!(kinds(&large, &function), ["large_result"], "no table is read");
         assert_eq!(
             kinds(&Figures { temp_written: 100.0, ..figures() }, &plan.clone()),
             ["row_estimate", "spill"]

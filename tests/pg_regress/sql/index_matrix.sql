@@ -171,6 +171,13 @@ SELECT fix FROM architect.unused_indexes('0', ignore_standbys => true) WHERE tab
 SELECT index_name IN ('index_mx.u_second', 'index_mx.u_third') AS of_two, verdict, reason FROM unused ORDER BY index_name;
 SELECT count(*) AS unserved FROM architect.unindexed_foreign_keys() WHERE table_name = 'index_mx.u_key';
 DROP TABLE u_key;
+-- And it is the one that redundant_indexes() keeps: who follows both has one left.
+CREATE TABLE u_both (a int REFERENCES parent (a), b int);
+CREATE INDEX u_both_a_wide ON u_both (a, b);
+CREATE INDEX u_both_b_narrow ON u_both (a);
+SELECT index_name, verdict FROM unused;
+SELECT index_name, made_redundant_by FROM architect.redundant_indexes() WHERE table_name = 'index_mx.u_both';
+DROP TABLE u_both;
 CREATE TABLE u_tree (a int REFERENCES parent (a), d int) PARTITION BY LIST (d);
 CREATE TABLE u_tree_1 PARTITION OF u_tree FOR VALUES IN (1);
 CREATE TABLE u_tree_2 PARTITION OF u_tree FOR VALUES IN (2);
