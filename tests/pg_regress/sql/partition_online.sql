@@ -162,7 +162,7 @@ SET client_min_messages = warning;
 CALL architect.split_partition('published_old', every => '1 month', batch => 100, pause => '0');
 SELECT tablename FROM pg_publication_tables WHERE pubname = 'regress_online_pub' ORDER BY 1;
 SELECT c.relname, x.indexrelid::regclass, x.indisreplident, x.indisclustered, (SELECT max(a.attstattarget) FILTER (WHERE a.attstattarget > 0) FROM pg_attribute AS a WHERE a.attrelid = x.indexrelid) AS target
-  FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid JOIN pg_index AS x ON x.indrelid = c.oid WHERE i.inhparent = 'published'::regclass ORDER BY 1, 2::text COLLATE "C";
+  FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid JOIN pg_index AS x ON x.indrelid = c.oid WHERE i.inhparent = 'published'::regclass ORDER BY c.relname, x.indisreplident;
 UPDATE published SET note = 'changed' WHERE id < 3;
 DROP PUBLICATION regress_online_pub;
 
