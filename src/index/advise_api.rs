@@ -94,6 +94,7 @@ fn suggest_indexes(
         let judged = existing.judged(&request, &outcome);
         let (request, workload, existing, judged) = (&request, &workload, &existing, judged.as_slice());
         Replacing { request, workload, existing, judged, coverage, tried: 0 }.run(&mut outcome)?;
+        replace::without_trifles(&mut outcome, existing, workload);
         drops::removals(existing, judged, workload, &mut outcome, coverage)?
     } else {
         Vec::new()

@@ -36,6 +36,10 @@ pub struct Replacing<'a> {
 /// memory gets no faster.
 pub const LEAST_OF_A_CALL: f64 = 0.05;
 
+/// Part of a table's rows that are updated a day from which index-only scans are not to be had: its pages are marked
+/// all-visible by VACUUM, which comes when a fifth of the rows have changed, and one change unmarks a page.
+const UPDATED_A_DAY: f64 = 0.05;
+
 /// Takes back what finds no rows that an existing index does not find, and saves next to nothing.
 pub fn without_trifles(outcome: &mut Outcome, existing: &Inventory, workload: &Workload) {
     let mut number = 0;
@@ -47,7 +51,10 @@ pub fn without_trifles(outcome: &mut Outcome, existing: &Inventory, workload: &W
             .map(|statement| statement.entry.calls / workload.days)
             .sum();
         let saved = creation.before - creation.after;
-        let trifle = saved + creation.upkeep.ms < LEAST_OF_A_CALL * calls
+        let parts = &creation.index.parts;
+        let rows: f64 = parts.iter().map(|part| outcome.sizer.table(part.definition.relid).1).sum();
+        let updated = outcome.writes.of(creation.spec.relid, &[]).updates > UPDATED_A_DAY * rows;
+        let trifle = (updated || saved + creation.upkeep.ms < LEAST_OF_A_CALL * calls)
             && existing.indexes.iter().any(|index| index.usable() && has_keys_of(index, creation));
         if !trifle {
             number += 1;
