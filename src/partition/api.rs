@@ -178,7 +178,7 @@ fn made(parent: PgRelation, wanted: &Wanted) -> error::Result<Vec<Made>> {
     };
     let parent = security::with_safe_search_path(|| table::owned(relid, "make partitions of"))?;
     let rows = security::as_owner(parent.owner, || {
-        super::locking::with_timeout(None, || {
+        super::locking::with_timeout(|| {
             create::run(&parent, &shape, wanted.privileges, wanted.dry_run, |layout| stretch(layout, wanted))
         })
     })?;

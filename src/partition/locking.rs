@@ -4,11 +4,11 @@
 use crate::error::{Error, Result};
 use crate::pg::{procedure, security, subtransaction};
 use pgrx::prelude::*;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-/// How long one attempt waits, unless the caller says otherwise.
-pub const TIMEOUT: &CStr = c"200ms";
+/// How long one attempt waits.
+const TIMEOUT: &CStr = c"200ms";
 /// How long a function goes on trying; procedures have a deadline of their own.
 const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -23,42 +23,29 @@ pub fn is_busy(error: &Error) -> bool {
     )
 }
 
-/// Runs `work` with a lock_timeout.
-pub fn with_timeout<R>(timeout: Option<Duration>, work: impl FnOnce() -> R) -> R {
-    let text = timeout.and_then(|timeout| CString::new(format!("{}ms", timeout.as_millis().max(1))).ok());
-    security::with_settings(&[(c"lock_timeout", text.as_deref().unwrap_or(TIMEOUT))], work)
+/// Runs `work` with the lock_timeout of one attempt.
+pub fn with_timeout<R>(work: impl FnOnce() -> R) -> R {
+    security::with_settings(&[(c"lock_timeout", TIMEOUT)], work)
 }
 
-/// Pauses that grow, until a deadline.
-pub struct Pauses {
+/// Makes attempts while a lock is not to be had, with pauses that grow, until a deadline; then the last attempt's
+/// error. Nothing of an attempt that fails may stay.
+pub fn retry<R>(
     deadline: Instant,
-    next: Duration,
-}
-
-impl Pauses {
-    #[must_use]
-    pub fn until(deadline: Instant) -> Self {
-        Self { deadline, next: FIRST_PAUSE }
-    }
-
-    /// How long to wait before the next attempt; none if there is no time for one.
-    pub fn pause(&mut self) -> Option<Duration> {
-        let pause = self.next;
-        self.next = (pause * 3 / 2).min(LONGEST_PAUSE);
-        (Instant::now() + pause < self.deadline).then_some(pause)
+    mut attempt: impl FnMut() -> Result<R>,
+    sleep: impl Fn(Duration),
+) -> Result<R> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match attempt() {
+            Err(error) if is_busy(&error) && Instant::now() + pause < deadline => sleep(pause),
+            done => return done,
+        }
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
 }
 
 /// Tries `work` in a subtransaction until it gets its locks, in a function: the caller's transaction goes on.
 pub fn retry_here<R>(mut work: impl FnMut() -> Result<R>) -> Result<R> {
-    let mut pauses = Pauses::until(Instant::now() + PATIENCE);
-    loop {
-        match subtransaction::attempt(&mut work) {
-            Err(error) if is_busy(&error) => match pauses.pause() {
-                Some(pause) => procedure::sleep(pause),
-                None => return Err(error),
-            },
-            done => return done,
-        }
-    }
+    retry(Instant::now() + PATIENCE, || subtransaction::attempt(&mut work), procedure::sleep)
 }

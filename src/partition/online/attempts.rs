@@ -2,7 +2,7 @@
 //! it; then a pause that grows, in which everybody gets through, until a deadline.
 
 use crate::error::{Error, Result};
-use crate::partition::locking::{Pauses, is_busy};
+use crate::partition::locking::{is_busy, retry};
 use crate::pg::procedure::Procedure;
 use crate::pg::{security, spi};
 use pgrx::pg_sys;
@@ -24,25 +24,15 @@ impl Attempts<'_> {
     /// Runs `work` as the owner in a transaction of its own, again and again while a lock is not to be
     /// had. Nothing of an attempt that fails stays.
     pub fn retrying<R>(&self, mut work: impl FnMut() -> Result<R>) -> Result<R> {
-        let mut pauses = Pauses::until(self.deadline);
-        loop {
-            let error = match self.once(self.lock_timeout, &mut work) {
-                Err(error) if is_busy(&error) => error,
-                done => return done,
-            };
-            match pauses.pause() {
-                Some(pause) => self.procedure.sleep(pause),
-                None => return Err(out_of_time(&error)),
-            }
-        }
+        let attempt = || self.once(self.lock_timeout, &mut work);
+        retry(self.deadline, attempt, |pause| self.procedure.sleep(pause)).map_err(out_of_time)
     }
 
     /// Runs `work` as the owner in a transaction of its own, waiting for weak locks, behind which nobody
     /// who reads or writes has to queue, until the deadline.
     pub fn patiently<R>(&self, work: impl FnMut() -> Result<R>) -> Result<R> {
         let left = self.deadline.saturating_duration_since(Instant::now()).as_millis().clamp(1, 86_400_000);
-        self.once(left as i32, work)
-            .map_err(|error| if is_busy(&error) { out_of_time(&error) } else { error })
+        self.once(left as i32, work).map_err(out_of_time)
     }
 
     /// An error past the deadline, for work that takes many transactions.
@@ -86,7 +76,11 @@ fn autovacuum_gives_way() -> Result<()> {
     }
 }
 
-fn out_of_time(error: &Error) -> Error {
+/// What a lock that was not to be had means to the caller; other errors as they are.
+fn out_of_time(error: Error) -> Error {
+    if !is_busy(&error) {
+        return error;
+    }
     Error::new(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, "a lock was not to be had by the deadline")
         .detail(format!("The last attempt ended with: {}.", error.message()))
         .hint("Long transactions hold it: see pg_locks. Calling the procedure again goes on from where it stopped.")
