@@ -109,7 +109,9 @@ impl Replacing<'_> {
     fn extend(&mut self, outcome: &mut Outcome, number: usize, old: &Judged) -> Result<()> {
         let creation = &outcome.creations[number];
         let table = old.tree.top.table;
-        if creation.spec.relid != table || replaced(outcome, old) {
+        // What stands in for one already would no longer.
+        let taken = self.judged.iter().any(|judged| judged.is_begun_by(&creation.index));
+        if creation.spec.relid != table || taken || replaced(outcome, old) {
             return Ok(());
         }
         let (Some(keys), Some(_)) = (keys_of(old), plain(&creation.spec)) else { return Ok(()) };

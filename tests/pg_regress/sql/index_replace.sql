@@ -40,4 +40,18 @@ CREATE INDEX orders_region ON orders (region);
 CREATE INDEX orders_region_2 ON orders (region);
 CREATE INDEX orders_region_kind ON orders (region, kind);
 SELECT * FROM advice('{SELECT * FROM orders WHERE region = $1 AND kind = $2,SELECT * FROM orders WHERE region = $1}', '{1e5,1e5}');
+
+-- Of a partitioned table whose partitions have their columns in other orders.
+CREATE TABLE event (id bigint, at date NOT NULL, kind int, who int, pad text) PARTITION BY RANGE (at);
+CREATE TABLE event_1 PARTITION OF event FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE event_2 (pad text, who int, gone int, kind int, id bigint, at date NOT NULL);
+ALTER TABLE event_2 DROP COLUMN gone;
+ALTER TABLE event ATTACH PARTITION event_2 FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+INSERT INTO event SELECT g, '2026-01-01'::date + g % 59, g % 2000, g % 300, repeat('x', 60) FROM generate_series(1, 60000) AS g;
+CREATE INDEX event_kind ON event (kind);
+CREATE INDEX event_who ON event (who);
+ANALYZE event;
+SELECT action, statement, undo, substring(reason FROM 'begins as.*') AS why
+  FROM architect.suggest_indexes(workload => '{SELECT * FROM event WHERE kind = $1 AND who = $2,SELECT * FROM event WHERE who = $1 AND at = $2,"INSERT INTO event VALUES ($1, $2, $3, $4, $5)"}', weights => '{1e5,1e4,1e5}')
+ ORDER BY action, statement;
 DROP SCHEMA index_rpl CASCADE;
