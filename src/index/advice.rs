@@ -2,10 +2,10 @@
 
 use crate::error::Result;
 use crate::index::advisor::{Creation, Outcome};
-use crate::index::candidate::Spec;
 use crate::index::drops::{Removal, Successor};
 use crate::index::price::Upkeep;
 use crate::index::report::usage::in_days;
+use crate::index::spec::Spec;
 use crate::index::statement::NewIndex;
 use crate::index::workload::Workload;
 use crate::pg::{lookup, security, session, spi};

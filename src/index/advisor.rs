@@ -1,13 +1,14 @@
 //! From a workload to a ranked list of indexes to create and to drop.
 
 use crate::error::{Error, Result};
-use crate::index::candidate::{Candidates, Spec, SpecKey};
+use crate::index::candidate::{Candidates, Recurrence};
 use crate::index::existing::Existing;
 use crate::index::plans::{Answer, Plans, Set};
 use crate::index::portfolio::Price;
 use crate::index::price::{self, Upkeep};
 use crate::index::search::{self, Planner, Search};
 use crate::index::sizer::Sizer;
+use crate::index::spec::{Spec, SpecKey};
 use crate::index::values::Distributions;
 use crate::index::whatif;
 use crate::index::workload::{self, Analysed, Workload};
@@ -254,6 +255,10 @@ fn survey(
         let cost = statements[question.statement].costs[question.values];
         known.add(&Vec::new(), &Answer { cost, used: Vec::new() });
     }
+    let mut recurrence = Recurrence::default();
+    for statement in statements {
+        recurrence.count(&statement.shape.uses, statement.entry.calls);
+    }
     let mut by_worth: Vec<usize> = (0..statements.len()).collect();
     let worth = |s: &usize| weights[*s] * statements[*s].cost;
     by_worth.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
@@ -265,7 +270,7 @@ fn survey(
         }
         let author = statement.statement.author();
         sizer.serve(author);
-        let mut specs = Candidates::new(request.max_columns);
+        let mut specs = Candidates::new(request.max_columns, &recurrence);
         for table in statement.shape.uses.iter().filter(|table| concerns(request, table.relid)) {
             if let Some(columns) = columns.remove(&table.relid) {
                 attempt(|| workload::patiently(|| whatif::prepare(table.relid, &columns, &mut sizer)))

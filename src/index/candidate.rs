@@ -1,19 +1,17 @@
 //! Indexes that could help a statement, from what it asks of each table.
 
 use crate::error::Result;
+use crate::index::spec::{MOST_INCLUDED, Spec, SpecKey};
 use crate::index::values::Distributions;
 use crate::pg::query_shape::{Clause, Key, Kind, OrderKey, Predicate, TableUse};
 use crate::pg::{lookup, spi};
 use pgrx::pg_sys;
-use pgrx::spi::quote_identifier;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 /// Columns and expressions of one kind of condition that are combined with others: what is made of them grows with
 /// their square, and statements with hundreds of conditions are made by machines.
 const MOST_KEYS: usize = 12;
-/// Included columns that are still taken for an index and not for a second table.
-pub const MOST_INCLUDED: usize = 6;
 /// Bytes of values for which a hash index is worth considering.
 const LONG: i32 = 100;
 /// A partial index on a constant is worth while where few rows have it.
@@ -21,156 +19,34 @@ const RARE: f64 = 0.3;
 /// Conditions of one use of a table that are tried for partial indexes.
 const MOST_CONDITIONS: usize = 3;
 
-/// An index that could be created.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Spec {
-    pub relid: pg_sys::Oid,
-    pub method: String,
-    pub keys: Vec<SpecKey>,
-    pub included: Vec<i16>,
-    pub predicate: Option<String>,
-    /// With full pages: for a table that is not written.
-    pub packed: bool,
-}
+/// Conditions on constants are worth an index if they come back: executions of statements that have one, at least.
+const RECURRENT: f64 = 2.0;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SpecKey {
-    pub key: Key,
-    /// Qualified, where it is not the default.
-    pub opclass: Option<String>,
-    pub descending: bool,
-    pub nulls_first: bool,
-}
+/// How often the workload asks for the rows of each condition on constants.
+#[derive(Default)]
+pub struct Recurrence(HashMap<(pg_sys::Oid, String), f64>);
 
-impl SpecKey {
-    fn plain(key: Key) -> Self {
-        Self { key, opclass: None, descending: false, nulls_first: false }
-    }
-}
-
-impl Spec {
-    pub fn btree(relid: pg_sys::Oid, keys: Vec<SpecKey>) -> Self {
-        Self { relid, method: "btree".to_owned(), keys, included: Vec::new(), predicate: None, packed: false }
-    }
-
-    /// The statement that creates it, without a final semicolon.
-    pub fn statement(&self, name: Option<&str>, concurrently: bool) -> String {
-        let table = lookup::qualified_name(self.relid).unwrap_or_default();
-        let how = if concurrently { "CONCURRENTLY " } else { "" };
-        let name = name.map(|name| format!("{} ", quote_identifier(name))).unwrap_or_default();
-        format!("CREATE INDEX {how}{name}ON {table} {}", self.definition())
-    }
-
-    /// What follows the table's name in it.
-    pub fn definition(&self) -> String {
-        let mut text = String::new();
-        if self.method != "btree" {
-            text.push_str(&format!("USING {} ", self.method));
+impl Recurrence {
+    /// `calls` executions of a statement that uses tables in these ways.
+    pub fn count(&mut self, uses: &[TableUse], calls: f64) {
+        let of =
+            |table: &TableUse| table.predicates.iter().map(|p| (table.relid, p.clone())).collect::<Vec<_>>();
+        // Once a statement, however many of its uses of the table have the condition.
+        let conditions: HashSet<(pg_sys::Oid, Predicate)> = uses.iter().flat_map(of).collect();
+        for (relid, predicate) in conditions {
+            if !predicate.constants.is_empty() {
+                *self.0.entry((relid, predicate.sql)).or_default() += calls;
+            }
         }
-        let keys: Vec<String> = self.keys.iter().map(|key| self.spelled(key)).collect();
-        text.push_str(&format!("({})", keys.join(", ")));
-        if !self.included.is_empty() {
-            text.push_str(&format!(" INCLUDE ({})", self.names(&self.included).join(", ")));
-        }
-        if self.packed {
-            text.push_str(" WITH (fillfactor = 100)");
-        }
-        if let Some(predicate) = &self.predicate {
-            text.push_str(&format!(" WHERE {predicate}"));
-        }
-        text
     }
 
-    fn spelled(&self, key: &SpecKey) -> String {
-        let mut text = match &key.key {
-            Key::Column(column) => self.names(&[*column]).join(""),
-            Key::Expression(sql) => format!("({sql})"),
-        };
-        if let Some(opclass) = &key.opclass {
-            text.push_str(&format!(" {opclass}"));
-        }
-        if key.descending {
-            text.push_str(" DESC");
-        }
-        if key.nulls_first != key.descending {
-            text.push_str(if key.nulls_first { " NULLS FIRST" } else { " NULLS LAST" });
-        }
-        text
-    }
-
-    fn names(&self, columns: &[i16]) -> Vec<String> {
-        columns
-            .iter()
-            .map(|column| quote_identifier(lookup::attribute_name(self.relid, *column).unwrap_or_default()))
-            .collect()
-    }
-
-    /// Keys, then included columns, as a report lists them.
-    pub fn columns(&self) -> Vec<String> {
-        let mut list: Vec<String> = self
-            .keys
-            .iter()
-            .map(|key| match &key.key {
-                Key::Column(column) => lookup::attribute_name(self.relid, *column).unwrap_or_default(),
-                Key::Expression(sql) => sql.clone(),
-            })
-            .collect();
-        list.extend(self.included.iter().filter_map(|column| lookup::attribute_name(self.relid, *column)));
-        list
-    }
-
-    /// On one column or expression, and nothing else.
-    pub fn is_simple(&self) -> bool {
-        self.keys.len() == 1 && self.included.is_empty() && self.predicate.is_none()
-    }
-
-    /// One index that does what two do: the longer keys, and the columns of both. None where the keys of one
-    /// do not begin with those of the other, or that is one of the two.
-    pub fn merged(&self, other: &Self) -> Option<Self> {
-        let (long, short) = if self.keys.len() >= other.keys.len() { (self, other) } else { (other, self) };
-        if (self.relid, &self.method, &self.predicate, self.packed)
-            != (other.relid, &other.method, &other.predicate, other.packed)
-            || self.method != "btree"
-            || !long.keys.starts_with(&short.keys)
-        {
-            return None;
-        }
-        let mut merged = Self { included: Vec::new(), ..long.clone() };
-        let stored = merged.watched();
-        merged.included = self
-            .included
-            .iter()
-            .chain(&other.included)
-            .copied()
-            .filter(|column| !stored.contains(column))
-            .collect::<BTreeSet<i16>>()
-            .into_iter()
-            .collect();
-        (merged.included.len() <= MOST_INCLUDED && merged != *self && merged != *other).then_some(merged)
-    }
-
-    /// Keys as they name the index, expressions as PostgreSQL calls them there.
-    pub fn key_names(&self) -> Vec<String> {
-        let name = |key: &SpecKey| match key.key {
-            Key::Column(column) => lookup::attribute_name(self.relid, column).unwrap_or_default(),
-            Key::Expression(_) => "expr".to_owned(),
-        };
-        self.keys.iter().map(name).collect()
-    }
-
-    /// Columns whose change changes the index.
-    pub fn watched(&self) -> Vec<i16> {
-        let mut columns = self.included.clone();
-        columns.extend(self.keys.iter().filter_map(|key| match key.key {
-            Key::Column(column) => Some(column),
-            Key::Expression(_) => None,
-        }));
-        columns
+    fn comes_back(&self, relid: pg_sys::Oid, predicate: &Predicate) -> bool {
+        self.0.get(&(relid, predicate.sql.clone())).is_some_and(|calls| *calls >= RECURRENT)
     }
 }
 
-/// Candidates of all statements, each once.
-pub struct Candidates {
+/// Candidates of one statement, each once.
+pub struct Candidates<'a> {
     pub specs: Vec<Spec>,
     known: HashMap<Spec, usize>,
     max_columns: usize,
@@ -178,10 +54,11 @@ pub struct Candidates {
     distributions: Distributions,
     /// Of the table in hand: not written.
     quiet: bool,
+    recurrence: &'a Recurrence,
 }
 
-impl Candidates {
-    pub fn new(max_columns: usize) -> Self {
+impl<'a> Candidates<'a> {
+    pub fn new(max_columns: usize, recurrence: &'a Recurrence) -> Self {
         Self {
             specs: Vec::new(),
             known: HashMap::new(),
@@ -189,6 +66,7 @@ impl Candidates {
             operators: HashMap::new(),
             distributions: Distributions::default(),
             quiet: false,
+            recurrence,
         }
     }
 
@@ -311,9 +189,9 @@ impl Candidates {
         }
     }
 
-    /// Conditions a partial index may have: without constants, or on constants that pg_stats already shows
-    /// the caller among the column's most common values, and that few rows have. All of them together are
-    /// one more.
+    /// Conditions a partial index may have: without constants, or on constants that the workload comes back to,
+    /// that pg_stats already shows the caller among the column's most common values, and that few rows have.
+    /// All of them together are one more.
     fn allowed(&mut self, table: &TableUse) -> Vec<Predicate> {
         let mut allowed: Vec<Predicate> = Vec::new();
         for predicate in &table.predicates {
@@ -342,6 +220,9 @@ impl Candidates {
             return of.common.is_empty()
                 || of.null_fraction > 0.0
                 || of.common.iter().any(|(_, share)| *share < RARE);
+        }
+        if !self.recurrence.comes_back(relid, predicate) {
+            return false;
         }
         let mut rows = 0.0;
         for constant in &predicate.constants {

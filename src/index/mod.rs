@@ -19,9 +19,11 @@
 //! | `report/` | the catalogue reports: usage, unused, redundant, foreign keys, invalid, bloat |
 //! | `search.rs` | pure: which plans to ask for, until the best set is known |
 //! | `size.rs` | pure: pages and height of an index from what is known of its keys |
+//! | `size_gin.rs` | pure: the same for GIN, from the elements of values |
 //! | `sizer.rs` | what is known of them: samples of tables, kept for one call |
 //! | `slow/` | what slow statements really do |
 //! | `snapshot/` | figures kept over time: taking, importing, and what they prove |
+//! | `spec.rs` | an index that could be created |
 //! | `statement.rs` | the statements a report hands to the DBA |
 //! | `values.rs` | values for parameters, from pg_stats |
 //! | `whatif.rs` | from a CREATE INDEX statement to something the planner takes for an index |
@@ -44,9 +46,11 @@ mod replace;
 mod report;
 mod search;
 mod size;
+mod size_gin;
 mod sizer;
 mod slow;
 pub mod snapshot;
+mod spec;
 mod statement;
 mod values;
 mod whatif;

@@ -5,10 +5,10 @@
 use crate::catalog::index::{self, Index};
 use crate::error::Result;
 use crate::index::advisor::{self, Creation, Outcome, Request, WORTH_SAYING};
-use crate::index::candidate::{MOST_INCLUDED, Spec, SpecKey};
 use crate::index::judged::{Inventory, Judged, Read};
 use crate::index::lint::redundant::makes_redundant;
 use crate::index::price::Upkeep;
+use crate::index::spec::{MOST_INCLUDED, Spec, SpecKey};
 use crate::index::whatif;
 use crate::index::workload::{self, Workload};
 use crate::pg::query_shape::Key;

@@ -44,6 +44,11 @@ DROP TABLE page;
 SELECT * FROM advice(ARRAY['SELECT id FROM customer WHERE deleted_at IS NOT NULL']);
 -- A constant that few rows have and that pg_stats shows.
 SELECT * FROM advice(ARRAY['SELECT id FROM orders WHERE status = ''open'' ORDER BY placed_at']);
+-- One that is asked for once is not worth an index of its own; one that two statements ask for is.
+SELECT count(*) > 0 AS partial FROM suggest_indexes(include_drops => false, workload => ARRAY['SELECT id FROM orders WHERE status = ''open'' ORDER BY placed_at'])
+ WHERE statement LIKE '%WHERE (status = ''open''%';
+SELECT count(*) > 0 AS partial FROM suggest_indexes(include_drops => false, workload => ARRAY['SELECT id FROM orders WHERE status = ''open'' ORDER BY placed_at',
+    'SELECT id, total FROM orders WHERE status = ''open'' AND total > 990']) WHERE statement LIKE '%WHERE (status = ''open''%';
 -- An expression.
 SELECT * FROM advice(ARRAY['SELECT * FROM customer WHERE lower(email) = $1']);
 -- jsonb.
