@@ -11,6 +11,9 @@ use crate::pg::{security, spi};
 use pgrx::PgSqlErrorCode;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry::Vacant;
+use std::ffi::{CStr, CString};
 
 /// A statement as it was found.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct Entry {
     /// As whom it is planned: a role that ran it, since planning runs functions, and those of a statement may be
     /// anybody's. None where the caller has the rights of no such role.
     pub author: Option<pg_sys::Oid>,
+    /// Where its names are looked up, if not on the caller's search_path.
+    pub search_path: Option<CString>,
 }
 
 pub struct Workload {
@@ -89,7 +94,7 @@ pub const AUTHOR: &str = "(pg_catalog.array_agg(r.oid ORDER BY r.rolsuper, r.oid
                 FILTER (WHERE pg_catalog.pg_has_role(r.oid, 'USAGE')))[1]";
 
 fn read(query: &str, arguments: &[DatumWithOid]) -> Result<Vec<Entry>> {
-    spi::read(query, arguments, |row| {
+    let mut entries = spi::read(query, arguments, |row| {
         Ok(Entry {
             query_id: row.get(1)?.unwrap_or_default(),
             text: row.get(2)?.unwrap_or_default(),
@@ -97,8 +102,18 @@ fn read(query: &str, arguments: &[DatumWithOid]) -> Result<Vec<Entry>> {
             total_ms: row.get(4)?.unwrap_or_default(),
             rows: row.get(5)?.unwrap_or_default(),
             author: row.get(6)?,
+            search_path: None,
         })
-    })
+    })?;
+    let mut paths: HashMap<pg_sys::Oid, Option<CString>> = HashMap::new();
+    for entry in &mut entries {
+        let Some(author) = entry.author else { continue };
+        if let Vacant(unknown) = paths.entry(author) {
+            unknown.insert(workload::search_path_of(author)?);
+        }
+        entry.search_path = paths.get(&author).cloned().flatten();
+    }
+    Ok(entries)
 }
 
 /// Statements as given, run so many times a day each.
@@ -119,7 +134,15 @@ pub fn given(texts: Vec<Option<String>>, calls: Vec<Option<f64>>) -> Result<Work
         }
         // Numbered as they stand in the array.
         let author = Some(security::current_role());
-        entries.push(Entry { query_id: place as i64 + 1, text, calls, total_ms: 0.0, rows: 0.0, author });
+        entries.push(Entry {
+            query_id: place as i64 + 1,
+            text,
+            calls,
+            total_ms: 0.0,
+            rows: 0.0,
+            author,
+            search_path: None,
+        });
     }
     Ok(Workload { entries, days: 1.0, measured: false })
 }
@@ -167,10 +190,20 @@ pub fn analyse(
             costs.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), c| (least.min(*c), most.max(*c)));
         Ok(Analysed { entry: entry.clone(), statement, shape, parameters, costs, cost, spread })
     };
-    match attempt(|| patiently(|| security::as_author(entry.author, in_its_name))) {
+    let work =
+        || in_names_of(entry.search_path.as_deref(), || security::as_author(entry.author, in_its_name));
+    match attempt(|| patiently(work)) {
         Ok(analysed) => Ok(Ok(analysed)),
         Err(error) if error.is_cancel() => Err(error),
         Err(error) => Ok(Err(why(&error))),
+    }
+}
+
+/// Runs `work` with names looked up on this path, or on the caller's.
+pub fn in_names_of<R>(search_path: Option<&CStr>, work: impl FnOnce() -> R) -> R {
+    match search_path {
+        Some(path) => security::with_settings(&[(c"search_path", path)], work),
+        None => work(),
     }
 }
 

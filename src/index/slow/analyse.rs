@@ -1,6 +1,7 @@
 //! Planning each statement, and asking the advisor which indexes would help it.
 
 use crate::catalog::index;
+use crate::catalog::workload::search_path_of;
 use crate::error::{Error, Result};
 use crate::index::advice;
 use crate::index::advisor::{self, Request};
@@ -8,7 +9,7 @@ use crate::index::replace::LEAST_OF_A_CALL;
 use crate::index::slow::figures::{self, Caller, Figures};
 use crate::index::slow::rules::{self, Facts, Finding, Table, Tables};
 use crate::index::values::{self, Distributions};
-use crate::index::workload::{Entry, Workload, patiently};
+use crate::index::workload::{Entry, Workload, in_names_of, patiently};
 use crate::pg::plan_shape::Kind;
 use crate::pg::planning::{Parameters, Statement};
 use crate::pg::query_shape;
@@ -18,6 +19,7 @@ use crate::pg::{lookup, security, session, spi};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use std::collections::HashMap;
+use std::ffi::CString;
 
 pub struct Analysed {
     pub figures: Figures,
@@ -93,10 +95,11 @@ impl Work {
         let Some(text) = &figures.text else {
             return unknown("the current role may not see its text".to_owned());
         };
-        if figures.author.is_none() {
+        let Some(author) = figures.author else {
             return unknown(not_planned("42501"));
-        }
-        let statement = Statement::repaired(text, figures.author)?;
+        };
+        let path = search_path_of(author)?;
+        let statement = in_names_of(path.as_deref(), || Statement::repaired(text, figures.author))?;
         let shape = statement.shape(&Configuration::default(), &Parameters::none())?;
         for node in &shape.nodes {
             if let Kind::SequentialScan { relation, .. } | Kind::IndexScan { relation } = &node.kind {
@@ -122,13 +125,18 @@ impl Work {
         };
         let mut found = rules::findings(figures, &facts);
         if figures.slow {
-            found.splice(0..0, self.missing_indexes(text, figures)?);
+            found.splice(0..0, self.missing_indexes(text, figures, path)?);
         }
         Ok(found)
     }
 
     /// What the advisor would create for this statement alone, and what of it is worth a word.
-    fn missing_indexes(&self, text: &str, figures: &Figures) -> Result<Vec<Finding>> {
+    fn missing_indexes(
+        &self,
+        text: &str,
+        figures: &Figures,
+        search_path: Option<CString>,
+    ) -> Result<Vec<Finding>> {
         let entry = Entry {
             query_id: figures.query_id,
             text: text.to_owned(),
@@ -136,6 +144,7 @@ impl Work {
             total_ms: figures.total_ms,
             rows: figures.rows,
             author: figures.author,
+            search_path,
         };
         let request = Request {
             budget: f64::INFINITY,
