@@ -2,7 +2,7 @@
 //! asked afterwards whether it agrees.
 #![forbid(unsafe_code)]
 
-use crate::index::plans::{Plans, Set};
+use crate::index::plans::{Answer, Plans, Set};
 use std::collections::BTreeSet;
 
 /// What an index costs to have.
@@ -27,8 +27,8 @@ pub struct Model<'a> {
     weights: &'a [f64],
     prices: &'a [Price],
     budget: f64,
-    /// Questions that have a plan with the index.
-    concerned: Vec<Vec<usize>>,
+    /// For each index the questions that have a plan with it, and those plans, the cheapest first.
+    concerned: Vec<Vec<(usize, Vec<&'a Answer>)>>,
     moves: Vec<Move>,
 }
 
@@ -59,13 +59,14 @@ impl State {
 
 impl<'a> Model<'a> {
     pub fn new(plans: &'a [Plans], weights: &'a [f64], prices: &'a [Price], budget: f64) -> Self {
-        let mut concerned = vec![Vec::new(); prices.len()];
+        let mut concerned: Vec<Vec<(usize, Vec<&Answer>)>> = vec![Vec::new(); prices.len()];
         let mut moves: BTreeSet<Set> = BTreeSet::new();
         for (question, known) in plans.iter().enumerate() {
             for plan in known.all() {
                 for index in &plan.used {
-                    if concerned[*index].last() != Some(&question) {
-                        concerned[*index].push(question);
+                    match concerned[*index].last_mut() {
+                        Some((last, plans)) if *last == question => plans.push(plan),
+                        _ => concerned[*index].push((question, vec![plan])),
                     }
                     moves.insert(vec![*index]);
                 }
@@ -78,8 +79,10 @@ impl<'a> Model<'a> {
             .into_iter()
             .filter(|set| set.iter().map(|i| prices[*i].bytes).sum::<f64>() <= budget)
             .map(|indexes| {
-                let questions: BTreeSet<usize> =
-                    indexes.iter().flat_map(|i| concerned[*i].iter().copied()).collect();
+                let questions: BTreeSet<usize> = indexes
+                    .iter()
+                    .flat_map(|i| concerned[*i].iter().map(|(question, _)| *question))
+                    .collect();
                 Move { indexes, questions: questions.into_iter().collect() }
             })
             .collect();
@@ -140,11 +143,11 @@ impl<'a> Model<'a> {
         self.weights[question] * cost
     }
 
-    /// What a question saves by a plan it has with the indexes that are `there`, over what it costs now.
-    fn saving(&self, question: usize, now: f64, there: impl Fn(usize) -> bool) -> f64 {
+    /// What a question saves by a plan of these that has all its indexes `there`, over what it costs now.
+    fn saving(&self, question: usize, plans: &[&Answer], now: f64, there: impl Fn(usize) -> bool) -> f64 {
         let weight = self.weights[question];
-        self.plans[question]
-            .all()
+        plans
+            .iter()
             .take_while(|plan| weight * plan.cost < now)
             .find(|plan| plan.used.iter().all(|index| there(*index)))
             .map_or(0.0, |plan| now - weight * plan.cost)
@@ -167,21 +170,36 @@ impl<'a> Model<'a> {
         state.has[index] = false;
         state.bytes -= self.prices[index].bytes;
         state.upkeep -= self.prices[index].upkeep;
-        for question in &self.concerned[index] {
+        for (question, _) in &self.concerned[index] {
             state.costs[*question] = self.cost(*question, |i| state.has[i]);
         }
     }
 
     /// What adding indexes saves, upkeep deducted.
     fn gain(&self, state: &State, addition: &Move) -> f64 {
-        let saved: f64 = addition
-            .questions
-            .iter()
-            .map(|question| {
-                let there = |i| state.has[i] || addition.indexes.contains(&i);
-                self.saving(*question, state.costs[*question], there)
-            })
-            .sum();
+        let there = |index| state.has[index] || addition.indexes.contains(&index);
+        // Only a plan with something new can save anything.
+        let mut new = self.missing(state, addition);
+        let saved = match (new.next(), new.next()) {
+            (None, _) => 0.0,
+            (Some(only), None) => self.concerned[only]
+                .iter()
+                .map(|(question, plans)| self.saving(*question, plans, state.costs[*question], there))
+                .sum(),
+            _ => addition
+                .questions
+                .iter()
+                .map(|question| {
+                    self.missing(state, addition)
+                        .filter_map(|index| {
+                            let of = &self.concerned[index];
+                            let place = of.binary_search_by_key(question, |(question, _)| *question).ok()?;
+                            Some(self.saving(*question, &of[place].1, state.costs[*question], there))
+                        })
+                        .fold(0.0, f64::max)
+                })
+                .sum(),
+        };
         saved - self.missing(state, addition).map(|i| self.prices[i].upkeep).sum::<f64>()
     }
 
@@ -193,7 +211,9 @@ impl<'a> Model<'a> {
     fn loss(&self, state: &State, index: usize) -> f64 {
         let lost: f64 = self.concerned[index]
             .iter()
-            .map(|question| self.cost(*question, |i| i != index && state.has[i]) - state.costs[*question])
+            .map(|(question, _)| {
+                self.cost(*question, |i| i != index && state.has[i]) - state.costs[*question]
+            })
             .sum();
         lost - self.prices[index].upkeep
     }

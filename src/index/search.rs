@@ -28,6 +28,9 @@ const GREEDY: [f64; 2] = [1.0, 0.7];
 /// A part of a question's cost that is not worth a question to the planner.
 const TRIFLE: f64 = 1e-3;
 
+/// Instead of the round in which a candidate was last asked about.
+const NEVER: usize = usize::MAX;
+
 pub struct Search<'a, P: Planner> {
     planner: &'a mut P,
     /// Milliseconds a day per unit of cost, of each question.
@@ -127,15 +130,12 @@ impl<'a, P: Planner> Search<'a, P> {
     /// Adds what is worth most for its size, while there is room. Says whether something worth having had none.
     fn greedy(&mut self, exponent: f64) -> Result<(Set, bool)> {
         let mut chosen: Set = Vec::new();
-        // What a candidate was worth when last asked; worth rarely grows as others are chosen, so only
-        // candidates that would win are asked again.
+        // What a candidate was worth when last asked, at first what it can be worth at best; worth rarely grows as
+        // others are chosen, so only candidates that would win are asked again.
         let mut worth: Vec<(usize, f64, usize)> = Vec::new();
         let all: BTreeSet<usize> = self.relevant.iter().flatten().copied().collect();
         for candidate in all {
-            worth.push((candidate, self.gain(&chosen, candidate)?, 0));
-            if self.planner.expired() {
-                break;
-            }
+            worth.push((candidate, self.hope(&chosen, candidate)?, NEVER));
         }
         let mut round = 0;
         loop {
@@ -152,9 +152,15 @@ impl<'a, P: Planner> Search<'a, P> {
                     .max_by(|a, b| rate(a.1).total_cmp(&rate(b.1)))
                     .map(|(place, entry)| (place, entry.2));
                 let Some((place, asked)) = top else { break };
-                if asked == round || self.planner.expired() {
+                let expired = self.planner.expired();
+                if asked == round || expired && asked != NEVER {
                     winner = Some(place);
                     break;
+                }
+                if expired {
+                    // Hope alone is no reason to advise it.
+                    worth[place].1 = 0.0;
+                    continue;
                 }
                 worth[place].1 = self.gain(&chosen, worth[place].0)?;
                 worth[place].2 = round;
@@ -166,6 +172,21 @@ impl<'a, P: Planner> Search<'a, P> {
             insert(&mut chosen, worth.swap_remove(place).0);
             round += 1;
         }
+    }
+
+    /// What a candidate adds to a set at best, for all that is known.
+    fn hope(&mut self, set: &Set, candidate: usize) -> Result<f64> {
+        let mut with = set.clone();
+        insert(&mut with, candidate);
+        let mut hope = -self.prices[candidate].upkeep;
+        for question in 0..self.weights.len() {
+            if self.relevant[question].binary_search(&candidate).is_ok() {
+                let before = self.answer(question, set)?.cost;
+                let inside = self.within(question, &with);
+                hope += self.weights[question] * (before - self.known[question].at_least(&inside)).max(0.0);
+            }
+        }
+        Ok(hope)
     }
 
     /// What a candidate adds to a set. Not asked of the planner where it cannot matter.
