@@ -1,14 +1,17 @@
 //! What is known of the keys of an index that is not there: a sample of the table, read once a call.
 
 use crate::error::Result;
-use crate::index::size::{self, Keys, Layout, Size};
+use crate::index::size::{self, Arrival, Keys, Layout, Size};
+use crate::index::size_gin::{self, Elements};
+use crate::index::values::Distributions;
 use crate::pg::expression_stats::{Expression, ExpressionStats};
 use crate::pg::index_definition::{IndexColumn, IndexDefinition};
+use crate::pg::stored_key::{self, StoredKey};
 use crate::pg::subtransaction::attempt;
 use crate::pg::table::Table;
 use crate::pg::table_sample::{self, SampledValue};
 use crate::pg::whatif::IndexSize;
-use crate::pg::{lookup, security};
+use crate::pg::{lookup, security, spi};
 use pgrx::pg_sys;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -26,6 +29,7 @@ pub struct Sizer {
     /// By table and reader: row security shows each other rows.
     samples: HashMap<(pg_sys::Oid, Option<pg_sys::Oid>), Sample>,
     expressions: HashMap<(pg_sys::Oid, String), Option<Rc<ExpressionStats>>>,
+    distributions: Distributions,
 }
 
 /// The rows read of a table; of each, values of expressions over its columns, conditions among them.
@@ -83,6 +87,7 @@ impl Sizer {
             tables: HashMap::new(),
             samples: HashMap::new(),
             expressions: HashMap::new(),
+            distributions: Distributions::default(),
         }
     }
 
@@ -160,7 +165,7 @@ impl Sizer {
             })
             .collect();
         let keys = size::keys_of(&blocks, &cells, definition.keys, share, rows);
-        let size = by_method(definition, &keys, &cells, table_pages);
+        let size = self.by_method(definition, reader, &keys, &cells)?;
         Ok(IndexSize { pages: size.pages, tuples: rows, height: size.height })
     }
 
@@ -175,7 +180,115 @@ impl Sizer {
         let bytes = |row: usize| values.iter().filter_map(|column| Some(column.get(row)?.bytes)).sum::<u32>();
         Ok(Widths {
             widest: (0..everywhere.len()).map(bytes).max().unwrap_or_default(),
-            included: values[definition.keys..].iter().map(|values| mean_bytes(values)).sum(),
+            included: values[definition.keys..].iter().filter_map(|values| mean_bytes(values.iter())).sum(),
+        })
+    }
+
+    fn by_method(
+        &mut self,
+        definition: &IndexDefinition,
+        reader: Option<pg_sys::Oid>,
+        keys: &Keys,
+        cells: &[(&[SampledValue], Layout)],
+    ) -> Result<Size> {
+        let (table_pages, table_rows) = self.table(definition.relid);
+        let columns = &definition.columns[..definition.keys];
+        Ok(match definition.method_name.as_str() {
+            "hash" => size::hash(keys.rows, keys.distinct, table_rows),
+            "brin" => {
+                let per_range = definition.pages_per_range.map_or(128.0, f64::from);
+                let mut bytes = 0.0;
+                for (column, (values, _)) in columns.iter().zip(cells) {
+                    let mean = mean_bytes(values.iter()).unwrap_or(8.0);
+                    bytes += summary(&class_of(column.opclass)?.0, mean, per_range);
+                }
+                size::brin(table_pages, bytes, per_range)
+            }
+            "gin" => {
+                let mut elements = Vec::new();
+                for column in columns {
+                    let sample = self.stored(definition, column, reader)?.map(|(_, sample)| sample);
+                    let share = self.share(table_pages);
+                    elements.push(size_gin::elements_of(&sample.unwrap_or_default(), share, table_pages));
+                }
+                Elements::index(&elements, stored_key::build_memory())
+            }
+            "gist" => {
+                let (mut bytes, mut digested) = (8.0, false);
+                for (column, (values, layout)) in columns.iter().zip(cells) {
+                    let stored = self.stored(definition, column, reader)?;
+                    let (mean, align) = match &stored {
+                        Some((type_oid, sample)) => (
+                            mean_bytes(sample.iter().flat_map(|(_, kept)| kept)),
+                            table_sample::layout(*type_oid).1,
+                        ),
+                        None => (mean_bytes(values.iter()), layout.align),
+                    };
+                    let kept = stored.map_or(column.type_oid, |(type_oid, _)| type_oid);
+                    digested |= kept != column.type_oid && table_sample::layout(kept).0 < 0;
+                    let align = f64::from(align);
+                    bytes = (bytes / align).ceil() * align + mean.unwrap_or(16.0);
+                }
+                for (values, _) in &cells[definition.keys..] {
+                    bytes += mean_bytes(values.iter()).unwrap_or(8.0);
+                }
+                let arrival = if digested { Arrival::Digested } else { self.arrival(definition)? };
+                size::gist(keys.rows, size::align(bytes), arrival)
+            }
+            "spgist" => {
+                let bytes = cells.iter().filter_map(|(values, _)| mean_bytes(values.iter())).sum();
+                let text = cells.iter().any(|(_, layout)| layout.varying)
+                    && columns.iter().all(|column| column.collation != pg_sys::InvalidOid);
+                size::spgist(keys.rows, bytes, text)
+            }
+            _ => {
+                let deduplicated = definition.columns.len() == definition.keys
+                    && definition.columns.iter().all(|column| column.equal_image);
+                size::btree(keys, deduplicated, f64::from(definition.fillfactor.unwrap_or(90)))
+            }
+        })
+    }
+
+    /// What the index would keep of a column's values and of which type; none where it keeps them as they are, or
+    /// they cannot be had.
+    #[allow(clippy::type_complexity)]
+    fn stored(
+        &mut self,
+        definition: &IndexDefinition,
+        column: &IndexColumn,
+        reader: Option<pg_sys::Oid>,
+    ) -> Result<Option<(pg_sys::Oid, Vec<(u32, Vec<SampledValue>)>)>> {
+        let (_, kept) = class_of(column.opclass)?;
+        let Some(key) = StoredKey::of(column, definition.method, kept) else { return Ok(None) };
+        let (pages, _) = self.table(definition.relid);
+        let percent = self.share(pages) * 100.0;
+        let sql = spelled(definition.relid, column);
+        let condition = definition.predicate.as_deref();
+        let read = || table_sample::read_stored(definition.relid, &sql, condition, &key, percent);
+        match attempt(|| security::as_author(reader, read)) {
+            Ok(sample) => Ok(Some((key.type_oid, sample))),
+            Err(error) if error.is_cancel() => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// In which order CREATE INDEX comes to the keys of a GiST index.
+    fn arrival(&mut self, definition: &IndexDefinition) -> Result<Arrival> {
+        let keys = &definition.columns[..definition.keys];
+        if keys.iter().all(stored_key::is_sorted_by_gist) {
+            return Ok(Arrival::Sorted);
+        }
+        let column = match keys.first() {
+            Some(first) if first.attnum > 0 => first.attnum,
+            _ => return Ok(Arrival::Unknown),
+        };
+        let of = self.distributions.of(definition.relid, column)?;
+        Ok(if of.bounds.is_empty() && of.common.is_empty() {
+            Arrival::Unknown
+        } else if of.correlation.abs() > 0.9 {
+            Arrival::InOrder
+        } else {
+            Arrival::Scattered
         })
     }
 
@@ -315,43 +428,34 @@ fn spelled(relid: pg_sys::Oid, column: &IndexColumn) -> String {
     }
 }
 
-fn by_method(
-    definition: &IndexDefinition,
-    keys: &Keys,
-    cells: &[(&[SampledValue], Layout)],
-    table_pages: f64,
-) -> Size {
-    match definition.method_name.as_str() {
-        "hash" => size::hash(keys.rows, keys.distinct),
-        "brin" => size::brin(table_pages, keys.entry),
-        "gin" => {
-            let bytes: f64 = cells.iter().map(|(values, _)| mean_bytes(values)).sum();
-            let (elements, element) = elements_of(definition.columns[0].type_oid, bytes);
-            size::gin(keys.rows, elements, (keys.rows * elements * 0.1).max(1000.0), element)
-        }
-        "gist" | "spgist" => size::gist(keys.rows, keys.entry),
-        _ => {
-            let deduplicated = definition.columns.len() == definition.keys
-                && definition.columns.iter().all(|column| column.equal_image);
-            size::btree(keys, deduplicated, f64::from(definition.fillfactor.unwrap_or(90)))
-        }
-    }
+fn mean_bytes<'a>(values: impl Iterator<Item = &'a SampledValue>) -> Option<f64> {
+    let (count, bytes) = values
+        .filter(|value| !value.null)
+        .fold((0.0, 0.0), |(count, bytes), value| (count + 1.0, bytes + f64::from(value.bytes)));
+    (count > 0.0).then(|| bytes / count)
 }
 
-fn mean_bytes(values: &[SampledValue]) -> f64 {
-    if values.is_empty() {
-        return 16.0;
-    }
-    values.iter().map(|value| f64::from(value.bytes)).sum::<f64>() / values.len() as f64
+/// An operator class's name, and the type it keeps if that is not the column's.
+fn class_of(opclass: pg_sys::Oid) -> Result<(String, pg_sys::Oid)> {
+    let rows = spi::read_now(
+        "SELECT c.opcname::pg_catalog.text, c.opckeytype FROM pg_catalog.pg_opclass AS c WHERE c.oid OPERATOR(pg_catalog.=) $1",
+        &[opclass.into()],
+        |row| Ok((row.get(1)?.unwrap_or_default(), row.get(2)?.unwrap_or(pg_sys::InvalidOid))),
+    )?;
+    Ok(rows.into_iter().next().unwrap_or((String::new(), pg_sys::InvalidOid)))
 }
 
-/// Elements of a value of so many bytes, and bytes of an element; rough, GIN indexes of one column differ
-/// by more than this from each other.
-fn elements_of(type_oid: pg_sys::Oid, bytes: f64) -> (f64, f64) {
-    match type_oid {
-        pg_sys::TSVECTOROID => (bytes / 11.0, 8.0),
-        pg_sys::JSONBOID => (bytes / 12.0, 9.0),
-        pg_sys::TEXTOID | pg_sys::VARCHAROID => (bytes + 1.0, 4.0),
-        _ => (((bytes - 24.0) / 6.0).max(1.0), 8.0),
+/// Values of a range of pages as a BRIN operator class sums them up, in bytes: by default a bloom filter for a tenth of
+/// the rows that a page can hold, at one false answer in a hundred; 32 values; what includes all, and two notes; or the
+/// least and the largest.
+fn summary(class: &str, bytes: f64, per_range: f64) -> f64 {
+    if class.contains("bloom") {
+        ((29.1 * per_range).max(16.0) * 9.585 / 8.0 + 24.0).min(8000.0)
+    } else if class.contains("minmax_multi") {
+        32.0 * bytes + 24.0
+    } else if class.contains("inclusion") {
+        bytes + 2.0
+    } else {
+        2.0 * bytes
     }
 }

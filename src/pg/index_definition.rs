@@ -46,6 +46,8 @@ pub struct IndexDefinition {
     pub predicate: Option<String>,
     /// Percent of a page that is filled, where the statement says.
     pub fillfactor: Option<i32>,
+    /// Pages that a BRIN index sums up at once, where the statement says.
+    pub pages_per_range: Option<i32>,
     pub unique: bool,
     /// Its expressions and predicate run no function of anybody but PostgreSQL and superusers.
     pub trusted: bool,
@@ -146,7 +148,8 @@ unsafe fn resolve(statement: &str, relid: pg_sys::Oid) -> Result<IndexDefinition
             keys: keys.len(),
             columns: Vec::new(),
             predicate: None,
-            fillfactor: fillfactor((*tree).options),
+            fillfactor: option((*tree).options, c"fillfactor").filter(|percent| (10..=100).contains(percent)),
+            pages_per_range: option((*tree).options, c"pages_per_range").filter(|pages| *pages > 0),
             unique: (*tree).unique,
             trusted: true,
             expressions: std::ptr::null_mut(),
@@ -315,14 +318,13 @@ fn equal_image(column: &IndexColumn) -> bool {
 
 /// # Safety
 /// `options` is the statement's list of DefElem.
-unsafe fn fillfactor(options: *mut pg_sys::List) -> Option<i32> {
+unsafe fn option(options: *mut pg_sys::List, name: &CStr) -> Option<i32> {
     // SAFETY: the caller's promise; a nodes' names are nul-terminated.
     unsafe {
         nodes_of::<pg_sys::DefElem>(options)
-            .find(|option| CStr::from_ptr((**option).defname) == c"fillfactor" && !(**option).arg.is_null())
+            .find(|option| CStr::from_ptr((**option).defname) == name && !(**option).arg.is_null())
             // Quoted in what pg_get_indexdef prints.
-            .and_then(|option| string_from(pg_sys::defGetString(option)).parse::<i32>().ok())
-            .filter(|percent| (10..=100).contains(percent))
+            .and_then(|option| string_from(pg_sys::defGetString(option)).parse().ok())
     }
 }
 

@@ -50,6 +50,7 @@ pub mod settings;
 pub mod spi;
 mod statement_text;
 pub mod statements;
+pub mod stored_key;
 pub mod subtransaction;
 pub mod table;
 pub mod table_sample;

@@ -2,6 +2,7 @@
 //! depends on.
 
 use super::memory::OwnedContext;
+use super::stored_key::StoredKey;
 use super::{lookup, rows};
 use crate::error::Result;
 use pgrx::pg_sys;
@@ -12,6 +13,10 @@ pub struct SampledValue {
     pub null: bool,
     pub bytes: u32,
     pub hash: u64,
+}
+
+impl SampledValue {
+    pub const NULL: Self = Self { null: true, bytes: 0, hash: 0 };
 }
 
 /// Rows of some blocks, in the order of the table; the same ones every time.
@@ -64,14 +69,8 @@ pub fn read(
     types: &[pg_sys::Oid],
     percent: f64,
 ) -> Result<TableSample> {
-    let table = lookup::qualified_name(relid).unwrap_or_default();
     let list: String = expressions.iter().map(|e| format!(", ({e})")).collect();
-    let sampled = if percent < 100.0 {
-        format!(" TABLESAMPLE pg_catalog.system ({percent}) REPEATABLE (0)")
-    } else {
-        String::new()
-    };
-    let query = format!("SELECT t.ctid{list} FROM ONLY {table} AS t{sampled}");
+    let query = format!("SELECT t.ctid{list} FROM {}", sampled(relid, percent));
     let storage: Vec<(i16, bool)> = types
         .iter()
         .map(|type_oid| {
@@ -87,12 +86,11 @@ pub fn read(
         rows::each(&query, &[], |fields| {
             // SAFETY: the first column is a tid; the others are values of the types given.
             unsafe {
-                let tid = fields.value(0).datum.cast_mut_ptr::<pg_sys::ItemPointerData>();
-                sample.blocks.push(u32::from((*tid).ip_blkid.bi_hi) << 16 | u32::from((*tid).ip_blkid.bi_lo));
+                sample.blocks.push(block_of(fields.value(0).datum));
                 for (i, ((length, by_value), column)) in storage.iter().zip(&mut sample.columns).enumerate() {
                     let value = fields.value(i + 1);
                     column.push(if value.null {
-                        SampledValue { null: true, bytes: 0, hash: 0 }
+                        SampledValue::NULL
                     } else {
                         measured(value.datum, *length, *by_value)
                     });
@@ -104,6 +102,52 @@ pub fn read(
     Ok(sample)
 }
 
+/// What an index would keep of an expression's values, where `condition` is true: with the block of each row.
+/// Otherwise as `read`; `key` is for the expression's type.
+pub fn read_stored(
+    relid: pg_sys::Oid,
+    expression: &str,
+    condition: Option<&str>,
+    key: &StoredKey,
+    percent: f64,
+) -> Result<Vec<(u32, Vec<SampledValue>)>> {
+    let condition = condition.map(|sql| format!(" WHERE {sql}")).unwrap_or_default();
+    let query = format!("SELECT t.ctid, ({expression}) FROM {}{condition}", sampled(relid, percent));
+    let mut sample = Vec::new();
+    let memory = OwnedContext::new(c"db_architect sample");
+    memory.within(|| {
+        rows::each(&query, &[], |fields| {
+            let value = fields.value(1);
+            // SAFETY: the first column is a tid; the other is of the key's type.
+            unsafe {
+                let kept = if value.null { Vec::new() } else { key.kept(value.datum) };
+                sample.push((block_of(fields.value(0).datum), kept));
+            }
+            Ok(())
+        })
+    })?;
+    Ok(sample)
+}
+
+fn sampled(relid: pg_sys::Oid, percent: f64) -> String {
+    let table = lookup::qualified_name(relid).unwrap_or_default();
+    if percent < 100.0 {
+        format!("ONLY {table} AS t TABLESAMPLE pg_catalog.system ({percent}) REPEATABLE (0)")
+    } else {
+        format!("ONLY {table} AS t")
+    }
+}
+
+/// # Safety
+/// A tid.
+unsafe fn block_of(tid: pg_sys::Datum) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let block = (*tid.cast_mut_ptr::<pg_sys::ItemPointerData>()).ip_blkid;
+        u32::from(block.bi_hi) << 16 | u32::from(block.bi_lo)
+    }
+}
+
 /// Whether the sampled value of a condition is true.
 pub fn is_true(value: &SampledValue) -> bool {
     !value.null && value.hash == hash(&1_usize.to_ne_bytes())
@@ -111,7 +155,7 @@ pub fn is_true(value: &SampledValue) -> bool {
 
 /// # Safety
 /// The value is of a type of this length and way of passing.
-unsafe fn measured(datum: pg_sys::Datum, length: i16, by_value: bool) -> SampledValue {
+pub(super) unsafe fn measured(datum: pg_sys::Datum, length: i16, by_value: bool) -> SampledValue {
     // SAFETY: the caller's promise.
     let (bytes, hash) = unsafe {
         if by_value {
