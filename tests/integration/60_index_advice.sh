@@ -73,16 +73,15 @@ sql "GRANT spy TO nosy"
 like "and is not once it has the rights" "$(sql "SET ROLE nosy; SELECT outcome FROM architect.workload_coverage()" 2>/dev/null)" "analysed"
 
 # Names are looked up where the role that ran the statement has them: on the path that its sessions begin with.
-sql "CREATE ROLE app LOGIN; CREATE SCHEMA app AUTHORIZATION app; GRANT SELECT ON big TO app; CREATE SCHEMA elsewhere
-     CREATE TABLE orders (id int); SET ROLE app; CREATE TABLE app.orders AS SELECT i AS id, i % 900 AS customer FROM generate_series(1, 20000) i"
+sql "CREATE ROLE app LOGIN; CREATE SCHEMA store AUTHORIZATION app; GRANT SELECT ON big TO app; CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.orders (id int); SET ROLE app; CREATE TABLE store.orders AS SELECT i AS id, i % 900 AS customer FROM generate_series(1, 20000) i"
 sql "SELECT pg_stat_statements_reset()" >/dev/null
 in_app="SELECT count(*) FROM orders WHERE customer = 1"
-for i in 1 2 3 4 5 6; do sql "SET ROLE app; SET search_path = app; $in_app" >/dev/null; done
+for i in 1 2 3 4 5 6; do sql "SET ROLE app; SET search_path = store; $in_app" >/dev/null; done
 seen="SELECT outcome FROM architect.workload_coverage(5) WHERE outcome NOT LIKE '%utility%'"
 like "without a setting the caller's path is taken" "$(sql "$seen")" "not on this search_path"
-sql "ALTER DATABASE postgres SET search_path = elsewhere; ALTER ROLE app IN DATABASE postgres SET search_path = app"
+sql "ALTER DATABASE postgres SET search_path = elsewhere; ALTER ROLE app IN DATABASE postgres SET search_path = store"
 sql_is "the role's own path is taken" "SET search_path = public; $seen" analysed
-like "and advice names its table" "$(sql "SELECT statement FROM architect.suggest_indexes() WHERE action = 'CREATE'" 2>/dev/null)" 'ON app.orders \(customer\)'
+like "and advice names its table" "$(sql "SELECT statement FROM architect.suggest_indexes() WHERE action = 'CREATE'" 2>/dev/null)" 'ON store.orders \(customer\)'
 sql "ALTER DATABASE postgres RESET search_path"
 
 # Nothing of ours is in pg_stat_statements because of an analysis.
