@@ -35,7 +35,7 @@ pub fn words(name: &str) -> Vec<String> {
 #[rustfmt::skip]
 const SAYINGS: &[(Category, f32, &[&str])] = &[
     (Category::Email, 0.9, &["email", "mail", "emailaddress", "correo", "courriel", "epost", "mailadresse", "emailadresse", "emailadr", "mailadr", "mailadres", "emails", "correoelectronico", "eletronico", "courrier", "emailid", "loginemail", "em", "fromaddr", "toaddrs", "toaddr", "replyto", "ccaddrs", "bccaddrs", "eposta", "posta", "recipients", "ccaddress", "bccaddress", "toaddress", "fromaddress"]),
-    (Category::Phone, 0.85, &["phone", "telephone", "telefon", "telefono", "telephon", "mobile", "cellphone", "cell", "handy", "fax", "tel", "gsm", "movil", "portable", "telefoonnummer", "phonenumber", "msisdn", "whatsapp", "rufnummer", "ph", "mob", "mobil", "mobiltelefon", "homeph", "cellph", "workph", "telnr", "telno", "tlf", "tlfno", "telef", "teldom", "telport", "fon", "festnetz", "durchwahl", "faxnr", "callback", "callbacknumber", "callernumber", "phonee", "cel", "celular", "portatil", "cellulare", "komorka", "mobiel", "mobilnr", "contactno", "contactnumber", "phoneno", "mobileno"]),
+    (Category::Phone, 0.85, &["phone", "telephone", "telefon", "telefono", "telephon", "mobile", "cellphone", "cell", "handy", "fax", "tel", "gsm", "movil", "portable", "telefoonnummer", "phonenumber", "msisdn", "telefoon", "whatsapp", "rufnummer", "ph", "mob", "mobil", "mobiltelefon", "homeph", "cellph", "workph", "telnr", "telno", "tlf", "tlfno", "telef", "teldom", "telport", "fon", "festnetz", "durchwahl", "faxnr", "callback", "callbacknumber", "callernumber", "phonee", "cel", "celular", "portatil", "cellulare", "komorka", "mobiel", "mobilnr", "contactno", "contactnumber", "phoneno", "mobileno"]),
     (Category::PersonName, 0.85, &["firstname", "lastname", "fullname", "surname", "forename", "givenname", "familyname", "middlename", "maidenname", "vorname", "nachname", "familienname", "prenom", "nombres", "apellido", "apellidos", "cognome", "sobrenome", "voornaam", "achternaam", "fname", "lname", "mname", "imie", "nazwisko", "patronymic", "nickname", "personname", "contactname", "cardholder", "cardholdername", "kundenname", "ansprechpartner", "vname", "nname", "nom", "nomusage", "nomnaiss", "nomnaissance", "prenoms", "nombre", "nombrecompleto", "apellidopaterno", "apellidomaterno", "primerapellido", "segundoapellido", "realname", "legalname", "preferredname", "prefname", "fn", "ln", "ansprechp", "subscribername", "guarantorname", "emergname", "nomfamille", "notfallkontakt", "emergencycontact", "kontaktperson", "efternamn", "fornamn", "etternavn", "fornavn", "jmeno", "prijmeni", "geburtsname", "contactperson", "nameonaccount", "nextofkin", "accholdername", "holdername", "guardian", "ccowner", "cardowner", "aka", "alsoknownas", "aliases", "policyholder", "accountholder", "signatory", "initials", "firstnm", "lastnm", "fullnm", "erziehungsberechtigter", "erziehungsberechtigte", "vormund", "zuname", "rufname", "forenames", "surnames", "middleinitial"]),
     (Category::PersonName, 0.45, &["displayname", "anzeigename"]),
     (Category::Address, 0.8, &["address", "street", "streetaddress", "addr", "adresse", "anschrift", "strasse", "direccion", "domicilio", "calle", "rue", "indirizzo", "via", "endereco", "adres", "straat", "hausnummer", "addressline", "ulica", "housenumber", "strhnr", "hnr", "str", "strnr", "lstr", "anschr", "adr", "adrligne", "adresseligne", "direcc", "addrline", "streetline", "domicile", "residence", "strassehnr", "lstrasse", "rstrasse", "domicil", "gatuadress", "ulice", "pobox", "apartment", "postaladdress"]),
@@ -44,12 +44,13 @@ const SAYINGS: &[(Category, f32, &[&str])] = &[
     (Category::City, 0.3, &["region", "province", "county", "provincia", "bundesland", "landkreis", "departement", "prefecture", "location"]),
     (Category::OnlineProfile, 0.35, &["website", "homepage", "webseite", "webpage", "blog"]),
     (Category::FreeText, 0.6, &["bio", "biography", "aboutme", "selfdescription", "requests", "specialrequests", "requirements", "remark", "cooked"]),
-    (Category::BirthDate, 0.95, &["birthdate", "dateofbirth", "dob", "born", "birthday", "birth", "geburtsdatum", "geboren", "naissance", "datenaissance", "nacimiento", "fechanacimiento", "nascita", "nascimento", "geboortedatum", "birthyear", "yob", "geb", "gebdat", "gebtag", "gebdatum", "gebort", "geburtsort", "geburtstag", "naiss", "dtnaiss", "lieunaiss", "lieunaissance", "nac", "fnac", "fecnac", "fechanac", "lugarnacimiento", "birthplace", "placeofbirth", "bday", "dobdate", "subscriberdob", "datanascita", "dataurodzenia", "fodelsedatum", "fodselsdato", "age", "countryofbirth"]),
-    (Category::NationalId, 0.9, &["ssn", "socialsecurity", "socialsecuritynumber", "nationalid", "passport", "passportnumber", "dni", "nif", "nie", "cpf", "bsn", "nino", "personnummer", "pesel", "taxid", "steuernummer", "steuerid", "sozialversicherungsnummer", "svnummer", "codicefiscale", "nir", "curp", "rut", "aadhaar", "idcard", "driverlicense", "driverslicense", "drivinglicence", "licensenumber", "fuehrerschein", "ausweis", "tin", "sin", "personalid", "svnr", "sozversnr", "steueridnr", "idnr", "numsecu", "nss", "nirpp", "secu", "insee", "matriculess", "dniruc", "dnitutor", "nifnie", "cedula", "rfc", "cuit", "idnumber", "governmentid", "idno", "mrn", "medicalrecordnumber", "memberid", "subscriberid", "personnr", "fodselsnummer", "fiscalcode", "numerodni", "passportno", "passno", "immat", "kennzeichen", "licenseplate", "licenceplate", "plate", "vin", "taxvat", "vatid", "vatnumber", "vatno", "taxnumber", "taxcode", "taxno", "ssnid", "sinid", "ssnno", "identificationid", "identificationnumber", "identitynumber", "identitycard", "passportid", "visano", "visanumber", "nationalinsurance", "insurancenumber", "voterid", "driverlicence", "drivinglicense", "steuernr", "ustid", "partitaiva", "insuranceno", "insuranceid", "insnr", "versicherungsnummer", "policennummer", "nationalidentifier", "socialsecurityno", "healthcardnumber"]),
+    (Category::NationalId, 0.55, &["documentnumber", "documentno", "docnumber", "docno"]),
+    (Category::BirthDate, 0.95, &["birthdate", "dateofbirth", "dob", "born", "birthday", "birth", "geburtsdatum", "geboren", "naissance", "datenaissance", "nacimiento", "fechanacimiento", "nascita", "nascimento", "geboortedatum", "birthyear", "yob", "geb", "gebdat", "gebtag", "gebdatum", "gebort", "geburtsort", "geburtstag", "naiss", "dtnaiss", "lieunaiss", "lieunaissance", "nac", "fnac", "fecnac", "fechanac", "lugarnacimiento", "birthplace", "placeofbirth", "bday", "dobdate", "subscriberdob", "datanascita", "dataurodzenia", "fodelsedatum", "fodselsdato", "age", "nacim", "fecnacim", "geboorte"]),
+    (Category::NationalId, 0.9, &["ssn", "socialsecurity", "socialsecuritynumber", "nationalid", "passport", "passportnumber", "dni", "nif", "nie", "cpf", "bsn", "nino", "personnummer", "pesel", "taxid", "steuernummer", "steuerid", "sozialversicherungsnummer", "svnummer", "codicefiscale", "nir", "curp", "rut", "aadhaar", "idcard", "driverlicense", "driverslicense", "drivinglicence", "licensenumber", "fuehrerschein", "ausweis", "tin", "sin", "personalid", "svnr", "sozversnr", "steueridnr", "idnr", "numsecu", "nss", "nirpp", "secu", "insee", "matriculess", "dniruc", "dnitutor", "nifnie", "cedula", "rfc", "cuit", "idnumber", "governmentid", "idno", "mrn", "medicalrecordnumber", "memberid", "subscriberid", "personnr", "fodselsnummer", "fiscalcode", "numerodni", "passportno", "passno", "immat", "kennzeichen", "licenseplate", "licenceplate", "plate", "vin", "taxvat", "vatid", "vatnumber", "vatno", "taxnumber", "taxcode", "taxno", "ssnid", "sinid", "ssnno", "identificationid", "identificationnumber", "identitynumber", "identitycard", "passportid", "visano", "visanumber", "nationalinsurance", "insurancenumber", "voterid", "driverlicence", "drivinglicense", "steuernr", "ustid", "partitaiva", "insuranceno", "insuranceid", "insnr", "versicherungsnummer", "policennummer", "nationalidentifier", "socialsecurityno", "healthcardnumber", "mrz", "rijksregister", "rijksregisternummer", "documento"]),
     (Category::BankAccount, 0.9, &["iban", "bankaccount", "accountnumber", "kontonummer", "bban", "routingnumber", "sortcode", "bic", "cuenta", "kontoinhaber", "rib", "ribiban", "kontonr", "ktonrkunde", "blz", "ktoinh", "banknr", "accountno", "acctno", "swift", "swiftcode", "bankaccountnumber"]),
     (Category::PaymentCard, 0.9, &["creditcard", "cardnumber", "ccnumber", "creditcardnumber", "kreditkarte", "cvv", "cvc", "pan", "debitcard", "cardno", "tarjeta", "cclast", "cardlast", "cardlastfour", "lastfour", "cclastfour", "cardlastdigits"]),
     (Category::IpAddress, 0.9, &["ip", "ipaddress", "ipaddr", "remoteaddr", "clientip", "userip", "remoteip", "ipv", "derniereip", "adresseip", "ipadresse", "lastip", "loginip", "xforwardedfor", "forwardedfor", "remotehost", "clientaddress", "signinip", "signupip", "registrationip"]),
-    (Category::DeviceId, 0.8, &["mac", "macaddress", "imei", "imsi", "deviceid", "udid", "idfa", "gaid", "fingerprint", "useragent", "devicetoken", "advertisingid", "ua", "anonid", "deviceuuid", "cookieid", "clientid", "visitorid", "browserfingerprint"]),
+    (Category::DeviceId, 0.8, &["mac", "macaddress", "imei", "imsi", "deviceid", "udid", "idfa", "gaid", "fingerprint", "useragent", "devicetoken", "advertisingid", "ua", "anonid", "deviceuuid", "cookieid", "clientid", "visitorid", "browserfingerprint", "devicefp", "devicefingerprint"]),
     (Category::Credential, 0.9, &["password", "passwd", "pwd", "passwort", "kennwort", "contrasena", "motdepasse", "passwordhash", "passwordsalt", "salt", "secret", "apikey", "accesstoken", "refreshtoken", "token", "pin", "securityanswer", "otp", "totp", "encryptedpassword", "passworddigest", "authtoken", "sessiontoken", "pw", "pwhash", "pwdhash", "mdp", "mdphash", "motpasse", "clave", "contrasenia", "haslo", "keyhash", "apikeyhash", "tokenhash", "signingsecret", "mfasecret", "totpsecret", "recoverycodes", "invitetoken", "resettoken", "webhooksecret", "privatekey", "sshkey", "reponse", "respuesta", "secretanswer", "reponsesecrete", "sessionid", "sessionkey", "cookie", "authkey", "keyauth", "pushtoken"]),
     (Category::UserName, 0.8, &["username", "userlogin", "login", "loginname", "benutzername", "screenname", "usuario", "utilisateur", "userhandle", "handle", "slackhandle", "nick", "kuerzel", "loginid", "useralias", "identifiant"]),
     (Category::Location, 0.7, &["latitude", "longitude", "lat", "lng", "lon", "geolocation", "gps", "coordinates"]),
@@ -110,12 +111,15 @@ pub fn column(name: &str) -> Option<Said> {
             (1..=3.min(words.len())).any(|n| sayings.contains(&words[words.len() - n..].concat().as_str()));
         let inside = words.iter().any(|word| sayings.contains(&word.as_str()))
             || words.windows(2).any(|pair| sayings.contains(&pair.concat().as_str()));
+        let part_of_word = || words.iter().any(|word| sayings.iter().any(|saying| is_part(word, saying)));
         let share = if whole {
             1.0
         } else if tail {
             0.95
         } else if inside {
             0.75
+        } else if part_of_word() {
+            0.7
         } else {
             continue;
         };
@@ -130,6 +134,14 @@ pub fn column(name: &str) -> Option<Said> {
         && words.iter().any(|word| OTHERWISE.contains(&word.as_str()))
         && !STILL.iter().any(|still| joined.contains(still));
     best.map(|said| if otherwise { Said { weight: said.weight * 0.25, ..said } } else { said })
+}
+
+/// Words run together, as German and Dutch write them: `telefoonnr`, `geburtsname`. Short ones turn up by chance.
+fn is_part(word: &str, saying: &str) -> bool {
+    const SHORTEST: usize = 6;
+    saying.len() >= SHORTEST
+        && word.len() > saying.len()
+        && (word.starts_with(saying) || word.ends_with(saying))
 }
 
 /// Whether a column's name is that of a name, of whatever thing: `name`, `title`, `customer_name`.
@@ -171,6 +183,8 @@ const PERSONS: &[&str] = &[
     "paciente", "socio", "abonne", "abonado", "membre", "mitglied", "versicherter", "pers", "kst", "provider", "rep", "caller", "organizer", "attendee",
     "signer", "beneficiary", "emergency", "child", "parent", "spouse", "holder", "manager", "agent", "players", "player", "artist",
     "father", "mother", "husband", "wife", "relative", "sibling", "partner", "host", "traveller", "traveler", "crew", "coach", "referee",
+    "counterparty", "payee", "payer", "debtor", "creditor", "remitter", "insured", "claimant", "witness", "victim", "heir", "trustee", "guarantor",
+    "representative", "assistant", "instructor", "trainer", "volunteer", "titular",
 ];
 
 fn singular(word: &str) -> String {
