@@ -18,6 +18,7 @@ CREATE TABLE captured (LIKE plain INCLUDING ALL);
 CREATE TABLE captured_changed (LIKE plain INCLUDING ALL);
 CREATE TABLE both_changed (LIKE plain INCLUDING ALL);
 CREATE TABLE both_full (LIKE plain INCLUDING ALL);
+CREATE TABLE both_default (LIKE plain INCLUDING ALL);
 CREATE TABLE audited_full (LIKE plain INCLUDING ALL);
 INSERT INTO audited SELECT * FROM plain;
 INSERT INTO captured SELECT * FROM plain;
@@ -25,6 +26,7 @@ INSERT INTO captured_changed SELECT * FROM plain;
 INSERT INTO both_changed SELECT * FROM plain;
 INSERT INTO both_full SELECT * FROM plain;
 INSERT INTO audited_full SELECT * FROM plain;
+INSERT INTO both_default SELECT * FROM plain;
 SELECT FROM architect.enable_audit('audited') \g /dev/null
 SELECT FROM architect.enable_audit('audited_full', image => 'full') \g /dev/null
 SELECT FROM architect.enable_cdc('captured', notify => false) \g /dev/null
@@ -33,6 +35,8 @@ SELECT FROM architect.enable_audit('both_changed') \g /dev/null
 SELECT FROM architect.enable_cdc('both_changed', image => 'changed', notify => false) \g /dev/null
 SELECT FROM architect.enable_audit('both_full', image => 'full') \g /dev/null
 SELECT FROM architect.enable_cdc('both_full', notify => false) \g /dev/null
+SELECT FROM architect.enable_audit('both_default') \g /dev/null
+SELECT FROM architect.enable_cdc('both_default', notify => false) \g /dev/null
 VACUUM ANALYZE;
 CHECKPOINT;
 SQL
@@ -65,9 +69,11 @@ start_bench_cluster main wal_level=replica
 setup
 open_session bench
 
-tables=(plain audited captured_changed both_changed audited_full captured both_full)
+tables=(plain audited captured_changed both_changed audited_full captured both_full both_default)
 in_turn update "UPDATE %T SET quantity = quantity + 1" "${tables[@]}"
 in_turn single "DO 'BEGIN FOR i IN 1..$singles LOOP UPDATE %T SET status = status + 1 WHERE id = i; END LOOP; END'" "${tables[@]}"
+in_turn committed "DO 'BEGIN FOR i IN 1..$singles LOOP UPDATE %T SET status = status + 1 WHERE id = i; COMMIT; END LOOP; END'" \
+  plain audited captured both_default
 copy="SELECT id + 10000000, customer, quantity, created_at, price, active, note, status FROM plain WHERE id <= $rows"
 for ((round = 0; round < rounds; round++)); do
   empty_logs
@@ -82,8 +88,11 @@ close_session
 printf '| statement, %s rows | audit, µs/row | feed, µs/row | both, µs/row | feed to audit (goal 1.0) | both to audit (goal 1.5) |\n| --- | --- | --- | --- | --- | --- |\n' "$rows"
 line update "bulk UPDATE, changed columns" "$rows" audited captured_changed both_changed
 line update "bulk UPDATE, full image" "$rows" audited_full captured both_full
+line update "bulk UPDATE, defaults of both" "$rows" audited captured both_default
 line single "single-row UPDATE by key, changed columns" "$singles" audited captured_changed both_changed
 line single "single-row UPDATE by key, full image" "$singles" audited_full captured both_full
+line single "single-row UPDATE by key, defaults of both" "$singles" audited captured both_default
+line committed "the same, a transaction each" "$singles" audited captured both_default
 line insert "bulk INSERT" "$rows" audited captured both_full
 line delete "bulk DELETE" "$rows" audited captured both_full
 

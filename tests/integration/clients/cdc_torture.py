@@ -146,7 +146,7 @@ def finish_orphans():
     """Prepared transactions outlive the crash, their locks too; the sessions that made them do not."""
     while not DRAINED.is_set():
         for gid, ending in ask(
-            "SELECT gid, (ARRAY['COMMIT', 'ROLLBACK'])[1 + hashtext(gid) & 1] FROM pg_prepared_xacts"
+            "SELECT gid, (ARRAY['COMMIT', 'ROLLBACK'])[1 + (hashtext(gid) & 1)] FROM pg_prepared_xacts"
             " WHERE prepared < clock_timestamp() - interval '2 seconds'"
         ):
             try:
