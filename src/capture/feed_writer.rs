@@ -19,6 +19,8 @@ pub struct FeedWriter {
     /// There while the feed is open, and kept while it is opened again.
     positions: Option<Positions>,
     pending: Pending,
+    /// Where rows are put together; empty but for that.
+    memory: Option<OwnedContext>,
 }
 
 #[derive(Default)]
@@ -89,11 +91,13 @@ impl FeedWriter {
         if self.pending.is_empty() {
             return;
         }
-        let memory = OwnedContext::new(c"db_architect feed");
+        let memory = self.memory.take().unwrap_or_else(|| OwnedContext::new(c"db_architect feed"));
         let written = memory.within(|| {
             let Some((feed, positions, pending)) = self.open()? else { return Ok(()) };
             pending.write(session::savepoint(), feed, positions)
         });
+        memory.reset();
+        self.memory = Some(memory);
         if let Err(error) = written {
             self.is_broken(&error);
         }

@@ -28,11 +28,12 @@ const SEQUENCE: &str = "change_position_seq";
 /// The highest position any transaction may have taken so far; 0 before the first.
 pub fn given_out() -> Result<i64> {
     let sequence = lookup::own_relation(SEQUENCE).ok_or_else(|| storage_missing(SEQUENCE))?;
-    highest(sequence)
+    highest(sequence::last(sequence))
 }
 
-fn highest(sequence: pg_sys::Oid) -> Result<i64> {
-    let last = sequence::last(sequence).ok_or_else(|| storage_missing(SEQUENCE))?;
+/// By what the sequence last gave out; none where it is not there.
+fn highest(last: Option<Option<i64>>) -> Result<i64> {
+    let last = last.ok_or_else(|| storage_missing(SEQUENCE))?;
     Ok(last.map_or(0, |first_of_block| first_of_block + BLOCK - 1))
 }
 
@@ -119,7 +120,7 @@ impl Positions {
 
     fn begin_block(&mut self, txid: u64) -> Result<i64> {
         if self.held.is_none_or(|(holder, _)| holder != txid) {
-            lock::mark(CLASS, highest(self.sequence)?);
+            lock::mark(CLASS, highest(sequence::last_before(self.sequence))?);
             self.held = Some((txid, session::savepoint()));
         }
         Ok(sequence::next(self.sequence))

@@ -53,6 +53,7 @@ pub(super) mod unguarded {
         pub fn pg_trigger_depth(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
         pub fn GetCurrentSubTransactionId() -> pg_sys::SubTransactionId;
         // These may.
+        pub fn LockRelationOid(relid: pg_sys::Oid, mode: pg_sys::LOCKMODE);
         pub fn RelationIdGetRelation(relid: pg_sys::Oid) -> pg_sys::Relation;
         pub fn heap_form_tuple(
             descriptor: pg_sys::TupleDesc,

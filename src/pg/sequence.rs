@@ -42,6 +42,24 @@ pub fn last(sequence: pg_sys::Oid) -> Option<Option<i64>> {
     Some(called.then_some(value))
 }
 
+/// The same in a transaction that is about to take one itself, under the lock that takes.
+pub fn last_before(sequence: pg_sys::Oid) -> Option<Option<i64>> {
+    // SAFETY: the lock keeps the relation while it is open; the boundary carries errors.
+    unsafe {
+        pg_guard_ffi_boundary(|| {
+            unguarded::LockRelationOid(sequence, pg_sys::RowExclusiveLock as i32);
+            let relation = unguarded::RelationIdGetRelation(sequence);
+            if relation.is_null() {
+                return None;
+            }
+            let is_sequence = (*(*relation).rd_rel).relkind as u8 == pg_sys::RELKIND_SEQUENCE;
+            let last = is_sequence.then(|| read(relation));
+            unguarded::RelationClose(relation);
+            last.map(|(value, called)| called.then_some(value))
+        })
+    }
+}
+
 /// The last value taken, in a transaction that has taken one itself and so holds a lock on the sequence; none where
 /// it is gone all the same.
 pub fn last_here(sequence: pg_sys::Oid) -> Option<i64> {
