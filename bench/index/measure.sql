@@ -49,14 +49,15 @@ BEGIN
 END $$;
 
 -- What is advised, in the order in which it is, and how long that took.
-CREATE FUNCTION advise(budget text, texts text[], OUT statements text[], OUT seconds numeric, OUT predicted_percent numeric)
+CREATE FUNCTION advise(budget text, texts text[], calls float8 DEFAULT 1, OUT statements text[], OUT seconds numeric, OUT predicted_percent numeric)
 LANGUAGE plpgsql AS $$
 DECLARE
     began timestamptz := clock_timestamp();
 BEGIN
     SELECT array_agg(replace(a.statement, 'CONCURRENTLY ', '') ORDER BY a.rank), round((min(a.cost_after) / max(a.cost_before))::numeric * 100, 1)
       INTO statements, predicted_percent
-      FROM architect.suggest_indexes(budget => advise.budget, workload => texts, min_calls => 1, include_drops => false) a;
+      FROM architect.suggest_indexes(budget => advise.budget, workload => texts,
+           weights => CASE WHEN texts IS NOT NULL THEN array_fill(calls, ARRAY[cardinality(texts)]) END, min_calls => 1, include_drops => false) a;
     seconds := round(extract(epoch FROM clock_timestamp() - began), 2);
 END $$;
 
