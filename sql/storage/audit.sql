@@ -36,6 +36,7 @@ CREATE TABLE architect.audit_table (
     disabled_by        text
 );
 CREATE UNIQUE INDEX audit_table_name_key ON architect.audit_table (schema_name, table_name) WHERE enabled;
+CREATE INDEX audit_table_relid_idx ON architect.audit_table (relid);
 
 -- Schemas in which new tables are audited as they are created.
 CREATE TABLE architect.audit_schema (

@@ -38,6 +38,7 @@ CREATE TABLE architect.cdc_table (
     disabled_by        text
 );
 CREATE UNIQUE INDEX cdc_table_name_key ON architect.cdc_table (schema_name, table_name) WHERE enabled;
+CREATE INDEX cdc_table_relid_idx ON architect.cdc_table (relid);
 
 -- Schemas in which new tables are captured as they are created.
 CREATE TABLE architect.cdc_schema (

@@ -166,8 +166,7 @@ fn shapes(entries: &[Entry]) -> Result<HashMap<i32, LoggedShape>> {
 
 /// The table a number stands for, if it is there and audited; else why its changes stay.
 fn subject_of(table_id: i32) -> Result<std::result::Result<(Subject, pg_sys::Oid), String>> {
-    let Some(policy) = policy::all(Kind::Audit)?.into_iter().find(|p| p.table_id == table_id && p.enabled)
-    else {
+    let Some(policy) = policy::numbered(Kind::Audit, table_id)? else {
         return Ok(Err("the table is no longer audited: what has changed since is not known".into()));
     };
     let relid = if policy::identifiers_are_ours()? {

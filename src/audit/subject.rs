@@ -70,9 +70,10 @@ impl Subject {
         let table_ids = security::as_extension_owner(|| named(schema, table))?;
         // Its row type is still there if the table is, under whatever name.
         let ours = policy::identifiers_are_ours()?;
-        let policy = policy::all(Kind::Audit)?.into_iter().find(|p| {
-            p.enabled && table_ids.contains(&p.table_id) && ours && lookup::relation_name(p.relid).is_some()
-        });
+        let wanted = |about: &policy::About| about.enabled() && ours && table_ids.contains(&about.table_id());
+        let policy = policy::select(Kind::Audit, wanted)?
+            .into_iter()
+            .find(|policy| lookup::relation_name(policy.relid).is_some());
         let relid = policy.as_ref().map(|p| p.relid);
         Self::with(name, relid, policy.map(|p| (p.clone(), p.relid)), table_ids)
     }

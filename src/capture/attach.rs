@@ -5,7 +5,7 @@ use crate::capture::policy::{self, Kind, Policy};
 use crate::catalog::relation::{self, Relation};
 use crate::catalog::trigger::{self, Trigger};
 use crate::error::Result;
-use crate::pg::{lookup, spi};
+use crate::pg::{ffi, lookup, spi};
 use pgrx::pg_sys;
 
 /// Fires before triggers of ordinary names, so that what an application's own AFTER triggers write is
@@ -37,34 +37,21 @@ pub struct Settled {
     pub dropped: usize,
 }
 
-/// Enabled policies, read once.
-pub struct Policies {
-    all: Vec<(Kind, Policy)>,
-    ours: bool,
-}
+/// Policies of some relations, of each kind.
+pub struct Policies(Vec<(Kind, policy::Policies)>);
 
 impl Policies {
-    pub fn read() -> Result<Self> {
-        let mut all = Vec::new();
-        for kind in Kind::ALL.into_iter().filter(|kind| kind.storage_exists()) {
-            all.extend(policy::all(kind)?.into_iter().filter(|p| p.enabled).map(|policy| (kind, policy)));
-        }
-        let ours = !all.is_empty() && policy::identifiers_are_ours()?;
-        Ok(Self { all, ours })
+    pub fn about(relations: &[pg_sys::Oid]) -> Result<Self> {
+        let kinds = Kind::ALL.into_iter().filter(|kind| kind.storage_exists());
+        kinds
+            .map(|kind| Ok((kind, policy::Policies::about(kind, relations)?)))
+            .collect::<Result<_>>()
+            .map(Self)
     }
 
     /// The policy that was set on a relation itself.
     pub fn own(&self, kind: Kind, relid: pg_sys::Oid) -> Option<&Policy> {
-        let of_kind = || self.all.iter().filter(|(k, _)| *k == kind).map(|(_, policy)| policy);
-        let by_number = self.ours.then(|| of_kind().find(|p| p.relid == relid)).flatten();
-        by_number.or_else(|| {
-            let (schema, name) = (lookup::relation_schema(relid)?, lookup::relation_name(relid)?);
-            of_kind().find(|p| {
-                p.schema_name == schema
-                    && p.table_name == name
-                    && !(self.ours && p.is_about_another_table(relid))
-            })
-        })
+        self.0.iter().find(|(k, _)| *k == kind)?.1.own(relid)
     }
 }
 
@@ -124,7 +111,9 @@ struct Target<'a> {
 /// Makes a table's triggers, and those of its partitions, be what policies ask for. `renew`: the condition
 /// of the feed may have changed.
 pub fn settle(target: &Relation, renew: bool) -> Result<Settled> {
-    let policies = Policies::read()?;
+    let partitions = relation::partitions(target.oid)?;
+    let concerned: Vec<pg_sys::Oid> = partitions.iter().copied().chain([target.oid]).collect();
+    let policies = Policies::about(&concerned)?;
     let wanted = Wanted::own(&policies, target.oid);
     let mut settled = Settled::default();
     let row = Target {
@@ -144,7 +133,6 @@ pub fn settle(target: &Relation, renew: bool) -> Result<Settled> {
         let condition = condition.map(|(text, _)| text.as_str());
         Target { name: &name, kind, condition, feed_only: true, renew, ..row }.ensure(&mut settled)?;
     }
-    let partitions = relation::partitions(target.oid)?;
     ensure_truncate(target.oid, &wanted, &wanted, &mut settled)?;
     for &oid in &partitions {
         ensure_truncate(oid, &wanted, &Wanted::own(&policies, oid), &mut settled)?;
@@ -159,7 +147,8 @@ pub fn settle(target: &Relation, renew: bool) -> Result<Settled> {
 /// Adds what partitions of a recorded table do not get by themselves: the TRUNCATE trigger, and firing
 /// for replicated changes. What somebody disabled stays disabled; the coverage reports show it.
 pub fn attach_to_partitions(relid: pg_sys::Oid, partitions: &[pg_sys::Oid]) -> Result<()> {
-    let policies = Policies::read()?;
+    let concerned: Vec<pg_sys::Oid> = partitions.iter().copied().chain([relid]).collect();
+    let policies = Policies::about(&concerned)?;
     let wanted = Wanted::own(&policies, relid);
     // One query for all of them: this runs whenever one of thousands of partitions is made.
     let all = trigger::on_relations(partitions, FUNCTION)?;
@@ -180,13 +169,15 @@ pub fn attach_to_partitions(relid: pg_sys::Oid, partitions: &[pg_sys::Oid]) -> R
 
 /// Takes the TRUNCATE trigger off tables that were partitions of a recorded table and are no longer.
 pub fn detach_from_former_partitions() -> Result<()> {
-    for left in trigger::calling(FUNCTION)?.iter().filter(|t| t.name == TRUNCATE_TRIGGER) {
-        let mut recorded = false;
-        for kind in Kind::ALL.into_iter().filter(|kind| kind.storage_exists()) {
-            recorded |= policy::find(kind, left.relid)?.is_some();
-        }
-        if !recorded {
-            drop_trigger(left)?;
+    let left: Vec<Trigger> =
+        trigger::calling(FUNCTION)?.into_iter().filter(|t| t.name == TRUNCATE_TRIGGER).collect();
+    let above = |relid: pg_sys::Oid| ffi::partition_ancestors(relid).into_iter().chain([relid]);
+    let concerned: Vec<pg_sys::Oid> = left.iter().flat_map(|trigger| above(trigger.relid)).collect();
+    let policies = Policies::about(&concerned)?;
+    for trigger in left {
+        let recorded = |relid| Kind::ALL.into_iter().any(|kind| policies.own(kind, relid).is_some());
+        if !above(trigger.relid).any(recorded) {
+            drop_trigger(&trigger)?;
         }
     }
     Ok(())

@@ -45,11 +45,14 @@ fn ended(followers: &[Follower]) -> Result<()> {
 /// Relations the command created or altered, and schemas it altered.
 fn commands() -> Result<(Vec<Command>, Vec<pg_sys::Oid>)> {
     let rows = spi::read_now(
-        "SELECT d.classid, d.objid, d.command_tag, c.relkind, c.relpersistence OPERATOR(pg_catalog.=) 't'
-           FROM pg_catalog.pg_event_trigger_ddl_commands() AS d
-           LEFT JOIN pg_catalog.pg_class AS c
-             ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
-            AND c.oid OPERATOR(pg_catalog.=) d.objid",
+        // Not joined with pg_class: the planner would read all of it, of how many rows the function gives.
+        "SELECT d.classid, d.objid, d.command_tag, d.relation[1]::pg_catalog.\"char\", d.relation[2] OPERATOR(pg_catalog.=) 't'
+           FROM (SELECT e.classid, e.objid, e.command_tag,
+                        CASE WHEN e.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+                             THEN (SELECT ARRAY[c.relkind::pg_catalog.text, c.relpersistence::pg_catalog.text] FROM pg_catalog.pg_class AS c
+                                    WHERE c.oid OPERATOR(pg_catalog.=) e.objid)
+                        END AS relation
+                   FROM pg_catalog.pg_event_trigger_ddl_commands() AS e) AS d",
         &[],
         |row| {
             let class = row.get::<pg_sys::Oid>(1)?.unwrap_or(pg_sys::InvalidOid);

@@ -111,7 +111,7 @@ fn absorb(kind: Kind, partitions: &[pg_sys::Oid], above: &str, reports: &mut Vec
     if partitions.is_empty() {
         return Ok(());
     }
-    let policies = attach::Policies::read()?;
+    let policies = attach::Policies::about(partitions)?;
     for &partition in partitions {
         if policies.own(kind, partition).is_none() {
             continue;
@@ -159,9 +159,9 @@ fn end_policy(kind: Kind, relid: pg_sys::Oid) -> Result<usize> {
 
 /// The number the table's history has: that of the table of this name, if it was recorded before.
 fn number_of(kind: Kind, target: &Relation, known: Option<&Policy>) -> Result<Option<i32>> {
-    Ok(policy::all(kind)?
+    let name = (target.schema.clone(), target.name.clone());
+    Ok(policy::select(kind, |about| about.is_named(&name))?
         .into_iter()
-        .filter(|p| p.schema_name == target.schema && p.table_name == target.name)
         .filter(|p| !p.is_about_another_table(target.oid))
         .map(|p| (p.enabled, p.table_id))
         .max()

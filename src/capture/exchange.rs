@@ -46,7 +46,7 @@ pub fn take_place(old: pg_sys::Oid, new: pg_sys::Oid) -> Result<()> {
         if !policy::identifiers_are_ours()? {
             continue;
         }
-        for policy in policy::all(kind)?.iter().filter(|policy| policy.relid == old) {
+        for policy in &policy::select(kind, |about| about.relid() == old)? {
             identity::point_to(policy, new)?;
             recorded |= policy.enabled;
         }

@@ -16,9 +16,8 @@ pub fn follow_renames(kind: Kind, relid: Option<pg_sys::Oid>) -> Result<()> {
     if !kind.storage_exists() || !policy::identifiers_are_ours()? {
         return Ok(());
     }
-    for policy in
-        policy::all(kind)?.iter().filter(|p| p.enabled && relid.is_none_or(|relid| p.relid == relid))
-    {
+    let wanted = |about: &policy::About| about.enabled() && relid.is_none_or(|relid| about.relid() == relid);
+    for policy in &policy::select(kind, wanted)? {
         let Some(attributes) =
             Table::open(policy.relid, pg_sys::AccessShareLock as i32).map(|t| t.attributes())
         else {

@@ -2,9 +2,11 @@
 //! see the policy that made it.
 
 use crate::error::{Error, Result};
+use crate::pg::scan::btree_on;
 use crate::pg::table::{Fields, Table};
 use crate::pg::{ffi, lookup, session};
 use pgrx::pg_sys;
+use std::collections::{HashMap, HashSet};
 
 /// What a table's changes are recorded for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -303,12 +305,48 @@ pub fn storage_missing(name: &str) -> Error {
         .hint(format!("Restore schema architect together with the {remedy} again."))
 }
 
+/// A stored policy before it is read: what it is about.
+pub struct About<'a>(&'a Fields);
+
+impl About<'_> {
+    pub fn table_id(&self) -> i32 {
+        self.0.get(column::TABLE_ID).unwrap_or_default()
+    }
+
+    pub fn relid(&self) -> pg_sys::Oid {
+        self.0.get(column::RELID).unwrap_or(pg_sys::InvalidOid)
+    }
+
+    pub fn enabled(&self) -> bool {
+        self.0.get(column::ENABLED).unwrap_or_default()
+    }
+
+    pub fn is_named(&self, (schema, table): &(String, String)) -> bool {
+        self.0.bytes(column::TABLE_NAME) == table.as_bytes()
+            && self.0.bytes(column::SCHEMA_NAME) == schema.as_bytes()
+    }
+}
+
+/// Stored policies of a kind. Only those wanted are read: there may be thousands, and this happens whenever
+/// a session meets a table.
+pub fn select(kind: Kind, wanted: impl Fn(&About) -> bool) -> Result<Vec<Policy>> {
+    let mut found = Vec::new();
+    own_table(kind.policies(), pg_sys::AccessShareLock)?.scan(None, |row| {
+        if wanted(&About(row)) {
+            found.push(Policy::read(kind, row));
+        }
+    });
+    Ok(found)
+}
+
 /// Every stored policy of a kind.
 pub fn all(kind: Kind) -> Result<Vec<Policy>> {
-    let mut found = Vec::new();
-    own_table(kind.policies(), pg_sys::AccessShareLock)?
-        .scan(None, |row| found.push(Policy::read(kind, row)));
-    Ok(found)
+    select(kind, |_| true)
+}
+
+/// The enabled policy of a number.
+pub fn numbered(kind: Kind, table_id: i32) -> Result<Option<Policy>> {
+    Ok(select(kind, |about| about.enabled() && about.table_id() == table_id)?.into_iter().next())
 }
 
 /// Whether stored object identifiers belong to this database: not so after a restore elsewhere.
@@ -328,21 +366,33 @@ pub fn identifiers_are_ours() -> Result<bool> {
 /// The policy a relation is recorded under, its own or that of a partitioned table above it, with the
 /// relation it was set on.
 pub fn find(kind: Kind, relid: pg_sys::Oid) -> Result<Option<(Policy, pg_sys::Oid)>> {
-    let policies = all(kind)?;
-    let ours = identifiers_are_ours()?;
     let mut chain = vec![relid];
     chain.extend(ffi::partition_ancestors(relid));
+    if let Some(top) = chain.last()
+        && let Some(policy) = by_number(kind, *top)?
+    {
+        return Ok(Some((policy, *top)));
+    }
+    let policies = Policies::about(kind, &chain)?;
     // From the top: a partition of an audited table is part of that table, whatever was set on it.
-    Ok(chain.into_iter().rev().find_map(|candidate| {
-        let schema = lookup::relation_schema(candidate)?;
-        let name = lookup::relation_name(candidate)?;
-        let named = |p: &&Policy| {
-            p.schema_name == schema && p.table_name == name && !(ours && p.is_about_another_table(candidate))
-        };
-        let enabled = || policies.iter().filter(|p| p.enabled);
-        let by_number = ours.then(|| enabled().find(|p| p.relid == candidate)).flatten();
-        by_number.or_else(|| enabled().find(named)).map(|policy| (policy.clone(), candidate))
-    }))
+    Ok(chain
+        .into_iter()
+        .rev()
+        .find_map(|candidate| policies.own(candidate).map(|policy| (policy.clone(), candidate))))
+}
+
+/// The enabled policy that has a relation's number, by index, whatever others there are. None where there is no
+/// index, or numbers are not of this database.
+fn by_number(kind: Kind, relid: pg_sys::Oid) -> Result<Option<Policy>> {
+    let table = own_table(kind.policies(), pg_sys::AccessShareLock)?;
+    let Some(index) = btree_on(&table, column::RELID as i16 + 1) else { return Ok(None) };
+    let mut found = None;
+    table.scan(Some((index, column::RELID, relid)), |row| {
+        if About(row).enabled() {
+            found = Some(Policy::read(kind, row));
+        }
+    });
+    Ok(if found.is_some() && identifiers_are_ours()? { found } else { None })
 }
 
 /// The enabled policy of a kind that was set on a relation itself; none without its storage.
@@ -351,10 +401,71 @@ pub fn own(kind: Kind, relid: pg_sys::Oid) -> Result<Option<Policy>> {
         return Ok(None);
     }
     let ours = identifiers_are_ours()?;
-    let (schema, name) = (lookup::relation_schema(relid), lookup::relation_name(relid));
-    Ok(all(kind)?.into_iter().find(|p| {
-        p.enabled
-            && (ours && p.relid == relid
-                || Some(&p.schema_name) == schema.as_ref() && Some(&p.table_name) == name.as_ref())
-    }))
+    let name = name_of(relid);
+    let found = select(kind, |about| {
+        about.enabled()
+            && (ours && about.relid() == relid || name.as_ref().is_some_and(|name| about.is_named(name)))
+    })?;
+    Ok(found.into_iter().next())
+}
+
+/// Schema and name of a relation.
+fn name_of(relid: pg_sys::Oid) -> Option<(String, String)> {
+    Some((lookup::relation_schema(relid)?, lookup::relation_name(relid)?))
+}
+
+/// Policies of more relations than this are looked for by reading all of them.
+const MOST_NAMES: usize = 64;
+
+/// Enabled policies of a kind, read once for many relations.
+#[derive(Default)]
+pub struct Policies {
+    policies: Vec<Policy>,
+    by_relation: HashMap<pg_sys::Oid, usize>,
+    by_name: HashMap<(String, String), usize>,
+}
+
+impl Policies {
+    /// Those of some relations; to be asked about no others.
+    pub fn about(kind: Kind, relations: &[pg_sys::Oid]) -> Result<Self> {
+        let wanted: HashSet<pg_sys::Oid> = relations.iter().copied().collect();
+        let names: Vec<(String, String)> = wanted.iter().filter_map(|relid| name_of(*relid)).collect();
+        if names.len() > MOST_NAMES {
+            return Self::read(kind);
+        }
+        let of_these = |about: &About| {
+            about.enabled()
+                && (wanted.contains(&about.relid()) || names.iter().any(|name| about.is_named(name)))
+        };
+        Self::of(select(kind, of_these)?)
+    }
+
+    pub fn read(kind: Kind) -> Result<Self> {
+        Self::of(select(kind, |about| about.enabled())?)
+    }
+
+    fn of(policies: Vec<Policy>) -> Result<Self> {
+        let mut found = Self { policies, ..Self::default() };
+        if found.policies.is_empty() {
+            return Ok(found);
+        }
+        let ours = identifiers_are_ours()?;
+        for (number, policy) in found.policies.iter().enumerate() {
+            if ours {
+                found.by_relation.entry(policy.relid).or_insert(number);
+            }
+            // One of its former names does not make another table the policy's.
+            if !ours || lookup::relation_name(policy.relid).is_none() {
+                let name = (policy.schema_name.clone(), policy.table_name.clone());
+                found.by_name.entry(name).or_insert(number);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The policy that was set on a relation itself.
+    pub fn own(&self, relid: pg_sys::Oid) -> Option<&Policy> {
+        let number = self.by_relation.get(&relid).or_else(|| self.by_name.get(&name_of(relid)?)).copied()?;
+        self.policies.get(number)
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::capture::policy::{Policy, own_table, storage_missing};
 use crate::error::{Error, Result};
+use crate::pg::scan::btree_on;
 use crate::pg::table::Attribute;
 use crate::pg::{lookup, sequence, session};
 use pgrx::pg_sys;
@@ -59,7 +60,7 @@ impl Shape {
     /// The number this shape is stored under, stored now if it is new.
     pub fn relation_id(&self) -> Result<i32> {
         let table = own_table("capture_relation", pg_sys::RowExclusiveLock)?;
-        let index = lookup::own_relation("capture_relation_relid_idx");
+        let index = btree_on(&table, 3);
         let mut found: Option<i32> = None;
         table.scan(index.map(|index| (index, 2, self.relid)), |row| {
             let text = |i| row.get::<String>(i).unwrap_or_default();

@@ -173,7 +173,8 @@ impl Drop for Range<'_> {
     }
 }
 
-fn btree_on(table: &Table, attribute: i16) -> Option<pg_sys::Oid> {
+/// A valid btree index on all rows of an open table that begins with this column, from one.
+pub fn btree_on(table: &Table, attribute: i16) -> Option<pg_sys::Oid> {
     // SAFETY: the relation is open; the list is a palloc'd copy; rd_index and rd_indpred belong to the
     // open index.
     unsafe {

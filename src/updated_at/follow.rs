@@ -45,16 +45,16 @@ fn ended() -> Result<()> {
 
 fn altered() -> Result<Vec<Altered>> {
     spi::read_now(
-        "SELECT DISTINCT c.oid, t.oid IS NOT NULL
-           FROM pg_catalog.pg_event_trigger_ddl_commands() AS d
-           LEFT JOIN pg_catalog.pg_trigger AS t
-             ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_trigger'::pg_catalog.regclass
-            AND t.oid OPERATOR(pg_catalog.=) d.objid
-           JOIN pg_catalog.pg_class AS c
-             ON c.oid OPERATOR(pg_catalog.=) COALESCE(t.tgrelid, d.objid)
-            AND (t.oid IS NOT NULL
-                 OR d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass)
-          WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::\"char\"[])",
+        // Not joined: the planner would read all triggers and relations, of how many the function gives.
+        "SELECT DISTINCT d.relid, d.by_trigger
+           FROM (SELECT CASE WHEN e.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass THEN e.objid
+                             WHEN e.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_trigger'::pg_catalog.regclass
+                             THEN (SELECT t.tgrelid FROM pg_catalog.pg_trigger AS t WHERE t.oid OPERATOR(pg_catalog.=) e.objid)
+                        END AS relid,
+                        e.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_trigger'::pg_catalog.regclass AS by_trigger
+                   FROM pg_catalog.pg_event_trigger_ddl_commands() AS e) AS d
+          WHERE (SELECT c.relkind FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) d.relid)
+                OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::pg_catalog.\"char\"[])",
         &[],
         |row| {
             Ok(Altered {

@@ -39,8 +39,7 @@ struct Since {
 impl Table {
     /// The table of a number; none where it is gone or not captured any more.
     pub fn find(table_id: i32) -> Result<Option<Self>> {
-        let Some(policy) = policy::all(Kind::Feed)?.into_iter().find(|p| p.table_id == table_id && p.enabled)
-        else {
+        let Some(policy) = policy::numbered(Kind::Feed, table_id)? else {
             return Ok(None);
         };
         let Some(relid) = lookup::relation_named(&policy.schema_name, &policy.table_name) else {
