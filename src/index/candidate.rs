@@ -131,8 +131,11 @@ impl<'a> Candidates<'a> {
             let tail: Vec<SpecKey> = order.iter().map(order_key).collect();
             for front in [&[][..], &fixed, &equal] {
                 let mut list = plain(&[front]);
-                list.extend(tail.iter().filter(|key| !front.contains(&key.key)).cloned());
-                lists.push(backwards(list));
+                // Behind columns that are equal to something either direction is found, read backward.
+                list.extend(backwards(
+                    tail.iter().filter(|key| !front.contains(&key.key)).cloned().collect(),
+                ));
+                lists.push(list);
             }
         }
         self.lists(table, lists);
