@@ -138,7 +138,7 @@ privacy() {
   explain "The audit log keeps that there was a row, and nothing of whom:"
   show "SELECT operation, row_key, old_values, new_values FROM architect.audit_log WHERE table_name = 'customers' AND row_key->>'id' = '7';"
   heading "The others masked"
-  show "SELECT column_name, action, status, detail FROM architect.anonymize_table('customers', rules =>
+  show "SELECT column_name, action, status, detail FROM architect.anonymize_table('customers', keep_logs => true, rules =>
        '{\"name\": \"null\", \"email\": {\"action\": \"pseudonym\", \"category\": \"email\"}, \"born\": {\"action\": \"generalise\", \"params\": {\"unit\": \"year\"}}}');"
   show "SELECT * FROM customers ORDER BY id LIMIT 3;"
 }
